@@ -1,0 +1,35 @@
+"""One measurement in a process of its own: `python -m bench.measure SIDE TABLE CSV FOLDER` prints one JSON line.
+
+Time is taken inside, after every import, so that starting Python is in neither side. Memory is the kernel's own peak
+for this process (VmHWM), which also sees what DuckDB and Arrow allocate. Only the side that is measured is imported.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+from importlib import import_module
+from pathlib import Path
+
+from bench.tables import TABLES
+
+SIDES = {"duckdb": "bench.peer", "hashgate": "bench.ours"}
+
+
+def peak_bytes() -> int:
+    """The most memory this process ever had resident."""
+    found = re.search(r"^VmHWM:\s+(\d+) kB$", Path("/proc/self/status").read_text(), re.MULTILINE)
+    if found is None:
+        sys.exit("/proc/self/status has no VmHWM: the bench runs on Linux only")
+    return int(found[1]) * 1024
+
+
+def main(side: str, table: str, csv: str, folder: str) -> None:
+    """Measure once and print what was seen."""
+    seen = import_module(SIDES[side]).ingest_file(TABLES[table], Path(csv), Path(folder))
+    print(json.dumps(seen | {"peak_bytes": peak_bytes()}))
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

@@ -1,0 +1,194 @@
+"""From a drop's bytes to UTF-8: compression off, encoding changed, both as a stream.
+
+Compression that is broken refuses the file, because nothing after the break can be trusted to be where it belongs.
+Text that cannot be decoded refuses nothing here: each such place becomes bytes that are no UTF-8 either, so that
+whoever reads records refuses exactly the record it lies in. Nothing is guessed: `auto` goes by the magic number alone.
+"""
+
+from __future__ import annotations
+
+import codecs
+import zlib
+from collections.abc import Iterable, Iterator
+from typing import Literal
+
+import pyarrow as pa
+
+from contracts.errors import DropError
+from contracts.reasons import Reason
+
+Compression = Literal["auto", "none", "gzip", "zstd"]
+
+_BLOCK_BYTES = 4 << 20
+_COMPRESSED_BYTES = 64 << 10
+_GZIP_MAGIC, _ZSTD_MAGIC = b"\x1f\x8b", b"\x28\xb5\x2f\xfd"
+_GZIP_WINDOW = 16 + zlib.MAX_WBITS
+_INVALID = "hashgate-invalid"
+_NOT_FOR_STREAMS = frozenset({"idna", "punycode", "undefined", "unicode_escape", "raw_unicode_escape", "utf-7"})
+
+
+class UndecodableError(DropError):
+    """A file cannot be read at all: its compression is broken, or it is not the format it should be."""
+
+    def __init__(self, *, reason: Reason, where: str, problem: str) -> None:
+        super().__init__(
+            f"{reason}: {where}: {problem}. {reason.fix}", reason=reason, where=where, problem=problem, fix=reason.fix
+        )
+
+
+def decode_chunks(chunks: Iterable[bytes], compression: Compression, encoding: str) -> Iterator[bytes]:
+    """Decompress and transcode to UTF-8, lazily and in bounded memory.
+
+    Args:
+        chunks: The drop's bytes in order, cut anywhere.
+        compression: `auto` decides between gzip, zstd and none by the first bytes.
+        encoding: What `text_encoding` accepts. UTF-8 passes through untouched, byte order mark and errors included.
+
+    Raises:
+        ValueError: `encoding` is none this can read.
+        UndecodableError: While iterating; the compressed data is broken or cut short.
+    """
+    codec = text_encoding(encoding)
+    plain = _decompress(chunks, compression)
+    return plain if codec == "utf-8" else _transcode(plain, codec)
+
+
+def text_encoding(name: str) -> str:
+    """The normal name of an encoding that a file may be declared in.
+
+    Raises:
+        ValueError: Python has no such codec, or it is not one that turns a stream of bytes into text.
+    """
+    try:
+        codec = codecs.lookup(name)
+    except LookupError:
+        codec = None
+    # `_is_text_encoding` is what bytes.decode itself asks; there is no public spelling.
+    if codec is None or not codec._is_text_encoding or codec.name in _NOT_FOR_STREAMS or not codec.incrementaldecoder:
+        msg = f"{name!r} is no text encoding this platform reads: use utf-8, utf-16, cp1252, iso8859-1 or the like"
+        raise ValueError(msg)
+    return "utf-8" if codec.name == "utf-8-sig" else codec.name
+
+
+def _transcode(chunks: Iterable[bytes], codec: str) -> Iterator[bytes]:
+    decoder = codecs.getincrementaldecoder(codec)(errors=_INVALID)
+    for chunk in chunks:
+        if text := decoder.decode(chunk):
+            yield text.encode("utf-8", "surrogatepass")
+    if text := decoder.decode(b"", final=True):
+        yield text.encode("utf-8", "surrogatepass")
+
+
+def _mark_invalid(error: UnicodeError) -> tuple[str, int]:
+    """A lone surrogate for each undecodable stretch; encoded with surrogatepass it is no valid UTF-8."""
+    if not isinstance(error, UnicodeDecodeError):
+        raise error
+    return "\udcff", error.end
+
+
+codecs.register_error(_INVALID, _mark_invalid)
+
+
+def _decompress(chunks: Iterable[bytes], compression: Compression) -> Iterator[bytes]:
+    source = _Source(chunks)
+    if compression == "auto":
+        compression = _by_magic(source.peek(len(_ZSTD_MAGIC)))
+    if compression == "gzip":
+        return _gunzip(source)
+    if compression == "zstd":
+        return _unzstd(source)
+    return iter(source)
+
+
+def _by_magic(head: bytes) -> Compression:
+    if head.startswith(_GZIP_MAGIC):
+        return "gzip"
+    return "zstd" if head.startswith(_ZSTD_MAGIC) else "none"
+
+
+class _Source:
+    """Chunks that can be peeked at, and read like a file, which is how decompressors want them."""
+
+    def __init__(self, chunks: Iterable[bytes]) -> None:
+        self._chunks = iter(chunks)
+        self._head = memoryview(b"")
+        self.position = 0
+        self.closed = False
+
+    def close(self) -> None:
+        """Part of what Arrow calls a file."""
+        self.closed = True
+
+    def __iter__(self) -> Iterator[bytes]:
+        if self._head:
+            yield bytes(self._head)
+        yield from self._chunks
+
+    def peek(self, size: int) -> bytes:
+        """The next `size` bytes without moving on; fewer only at the end."""
+        while len(self._head) < size and (chunk := next(self._chunks, None)) is not None:
+            self._head = memoryview(bytes(self._head) + chunk)
+        return bytes(self._head[:size])
+
+    def read(self, size: int) -> bytes:
+        """At most `size` bytes; none only at the end."""
+        while not self._head:
+            chunk = next(self._chunks, None)
+            if chunk is None:
+                return b""
+            self._head = memoryview(chunk)
+        data, self._head = bytes(self._head[:size]), self._head[size:]
+        self.position += len(data)
+        return data
+
+
+def _gunzip(source: _Source) -> Iterator[bytes]:
+    """All members of a gzip file, one after the other; zeros after the last are padding, as for gzip itself."""
+    member = zlib.decompressobj(_GZIP_WINDOW)
+    data, members = source.read(_COMPRESSED_BYTES), 0
+    while data:
+        try:
+            plain = member.decompress(data, _BLOCK_BYTES)
+        except zlib.error as error:
+            raise _broken("gzip", source, str(error)) from None
+        if plain:
+            yield plain
+        if member.eof:
+            members += 1
+            data = _after_padding(member.unused_data, source)
+            member = zlib.decompressobj(_GZIP_WINDOW)
+            if not data:
+                return
+        else:
+            data = member.unconsumed_tail or source.read(_COMPRESSED_BYTES)
+    if source.position:
+        raise _broken("gzip", source, f"the file ends inside compressed member {members + 1}")
+
+
+def _after_padding(data: bytes, source: _Source) -> bytes:
+    while not (data := data.lstrip(b"\0")):
+        data = source.read(_COMPRESSED_BYTES)
+        if not data:
+            break
+    return data
+
+
+def _unzstd(source: _Source) -> Iterator[bytes]:
+    """All frames of a zstd file, one after the other."""
+    with pa.PythonFile(source, mode="r") as file, pa.CompressedInputStream(file, "zstd") as stream:
+        while True:
+            try:
+                plain = stream.read(_BLOCK_BYTES)
+            except OSError as error:
+                raise _broken("zstd", source, str(error)) from None
+            if not plain:
+                return
+            yield plain
+
+
+def _broken(codec: str, source: _Source, problem: str) -> UndecodableError:
+    return UndecodableError(
+        reason=Reason.UNDECODABLE_COMPRESSION,
+        where=f"{codec} data, before compressed byte {source.position}",
+        problem=problem,
+    )

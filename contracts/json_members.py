@@ -1,0 +1,386 @@
+"""Names and values of many JSON lines at once, as positions in their bytes.
+
+A line is `sound` when this module can vouch for it: UTF-8, one object, the grammar of RFC 8259 kept. What is left out
+is not necessarily wrong, only unusual (tabs between tokens, escapes in names, many spaces in a row): for such lines
+the caller asks a strict parser. Nothing here knows columns.
+
+How: quotes that no escape precedes tell inside from outside; outside, the brackets, commas and colons are tokens and
+so is each string. A nested value counts as one token. A line is a flat object exactly when every two neighbouring
+tokens, with or without a bare word (number, true, false, null) between them, may be neighbours.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from contracts.framing import Uint8s, after_odd_run
+from contracts.json_texts import MAX_DEPTH, compact_json, json_strings, parse_json_text, refuse_constant
+from contracts.record_runs import Bools, Int64s, Slices
+
+_LF, _CR, _SPACE, _QUOTE, _BACKSLASH = b"\n\r \"\\"
+
+_WORD = r"^(?:-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][-+]?[0-9]+)?|true|false|null)$"
+
+_END, _OPEN, _CLOSE, _COLON, _COMMA, _NAME, _STRING, _NESTED, _OTHER = range(9)
+"""Tokens: end of line, `{`, `}`, `:`, `,`, a string that is a name, one that is a value, a nested value, `[` or `]`."""
+
+_CODES = np.full(256, _OTHER, np.uint8)
+_CODES[[_LF, *b"{}:,", _QUOTE]] = [_END, _OPEN, _CLOSE, _COLON, _COMMA, _STRING]
+
+_DEPTHS = np.zeros(256, np.int64)
+_DEPTHS[[*b"{[}]"]] = [1, 1, -1, -1]
+
+_NEIGHBOURS = np.zeros((9, 9, 2), bool)
+for _left, _right, _word in (
+    (_END, _OPEN, 0),
+    (_OPEN, _NAME, 0),
+    (_OPEN, _CLOSE, 0),
+    (_NAME, _COLON, 0),
+    (_COLON, _STRING, 0),
+    (_COLON, _NESTED, 0),
+    (_COLON, _COMMA, 1),
+    (_COLON, _CLOSE, 1),
+    (_STRING, _COMMA, 0),
+    (_STRING, _CLOSE, 0),
+    (_NESTED, _COMMA, 0),
+    (_NESTED, _CLOSE, 0),
+    (_COMMA, _NAME, 0),
+    (_CLOSE, _END, 0),
+):
+    _NEIGHBOURS[_left, _right, _word] = True
+
+
+@dataclass(frozen=True)
+class _Lines:
+    """Lines as one block of bytes that ends with LF, and where each ends in it."""
+
+    data: bytes
+    bytes_: Uint8s
+    ends: Int64s
+    quotes: Int64s
+
+    @classmethod
+    def of(cls, records: Slices) -> _Lines:
+        data = bytes(records.joined())
+        ends = np.cumsum(records.ends - records.starts)
+        if data and not data.endswith(b"\n"):
+            data += b"\n"
+            ends[-1] += 1
+        values = np.frombuffer(data, np.uint8)
+        quotes = np.flatnonzero(values == _QUOTE)
+        if b"\\" in data:
+            quotes = quotes[~after_odd_run(values, quotes, _BACKSLASH)]
+        return cls(data, values, ends, quotes)
+
+    def irregular(self, records: Slices) -> Bools:
+        """Lines that would mislead their neighbours, or that no later step looks at closely enough."""
+        mask = np.diff(np.searchsorted(self.quotes, self.ends), prepend=0) & 1 == 1
+        controls = np.flatnonzero(self.bytes_ < _SPACE)
+        if len(controls) > len(self.ends):
+            last_two = self.bytes_[np.minimum(controls + 1, len(self.bytes_) - 1)]
+            odd = (self.bytes_[controls] != _LF) & ~((self.bytes_[controls] == _CR) & (last_two == _LF))
+            mask[np.searchsorted(self.ends, controls[odd], "right")] = True
+        if not _is_utf8(self.data):
+            mask |= np.array([not _is_utf8(piece) for _, piece in records.pieces()], bool)
+        return mask
+
+
+def _is_utf8(data: bytes) -> bool:
+    if data.isascii():
+        return True
+    try:
+        data.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
+@dataclass(frozen=True)
+class _Tokens:
+    """Tokens of all lines in order: what each is, where it lies, its line, and the word between it and the next."""
+
+    codes: Uint8s
+    starts: Int64s
+    ends: Int64s
+    lines: Int64s
+
+    def where(self, chosen: Bools) -> _Tokens:
+        return _Tokens(self.codes[chosen], self.starts[chosen], self.ends[chosen], self.lines[chosen])
+
+
+@dataclass(frozen=True)
+class _Found:
+    """Members as positions: line, name without quotes, value (strings without quotes), code of the value.
+
+    The code is `_STRING`, `_NESTED` or, for a bare word, `_OTHER`.
+    """
+
+    lines: Int64s
+    name_starts: Int64s
+    name_ends: Int64s
+    starts: Int64s
+    ends: Int64s
+    codes: Uint8s
+
+    def where(self, chosen: Bools) -> _Found:
+        return _Found(*(column[chosen] for column in self._columns()))
+
+    def _columns(self) -> tuple[NDArray[Any], ...]:
+        return self.lines, self.name_starts, self.name_ends, self.starts, self.ends, self.codes
+
+
+@dataclass(frozen=True, eq=False)
+class Members:
+    """The names and values of sound lines.
+
+    Attributes:
+        sound: One a line: whether its members are here and vouched for.
+        lines: One a member, ascending: the index of its line.
+        names: The different names.
+        name_codes: One a member: index into `names`.
+    """
+
+    sound: Bools
+    lines: Int64s
+    names: Sequence[str]
+    name_codes: Int64s
+    _values: pa.StringArray
+    _codes: Uint8s
+    _rewritten: Mapping[int, str]
+
+    @classmethod
+    def of(cls, records: Slices) -> Members:
+        """Take lines apart; they must be sound frames, in order."""
+        lines, regular = _Lines.of(records), np.ones(len(records), bool)
+        if len(records):
+            regular = ~lines.irregular(records)
+            if not regular.all():
+                lines = _Lines.of(records.where(regular))
+        sound = np.ones(len(lines.ends), bool)
+        tokens = _flat(_tokens(lines), sound)
+        words = _words(lines.bytes_, tokens)
+        _check_neighbours(tokens, words, sound)
+        found = _members(tokens.where(sound[tokens.lines]), words[:, sound[tokens.lines]])
+        found, rewritten = _checked(lines, found, sound)
+        names = _between(lines.data, found.name_starts, found.name_ends).dictionary_encode()
+        of_all = np.zeros(len(records), bool)
+        of_all[np.flatnonzero(regular)[sound]] = True
+        return cls(
+            sound=of_all,
+            lines=np.flatnonzero(regular)[found.lines],
+            names=names.dictionary.to_pylist(),
+            name_codes=np.asarray(names.indices).astype(np.int64),
+            _values=_between(lines.data, found.starts, found.ends),
+            _codes=found.codes,
+            _rewritten=rewritten,
+        )
+
+    def texts(self, index: Int64s) -> pa.StringArray:
+        """Values of the members at `index` (at most one a line), one a line: strings as content, null as NULL."""
+        values, nulls = self._by_line(index), index[self._is_null[index]]
+        return pc.if_else(self._mask(nulls), pa.scalar(None, pa.string()), values) if len(nulls) else values
+
+    def json(self, index: Int64s) -> pa.StringArray:
+        """The same values as JSON texts; NULL only where a line has no such member."""
+        values, strings = self._by_line(index), index[self._codes[index] == _STRING]
+        return pc.if_else(self._mask(strings), json_strings(values), values) if len(strings) else values
+
+    @cached_property
+    def _is_null(self) -> Bools:
+        nulls = self._codes == _OTHER
+        words = np.flatnonzero(nulls)
+        nulls[words] = np.asarray(pc.equal(self._values.take(pa.array(words)), "null"))
+        return nulls
+
+    @cached_property
+    def _rewritten_index(self) -> Int64s:
+        return np.array(sorted(self._rewritten), np.int64)
+
+    def _by_line(self, index: Int64s) -> pa.StringArray:
+        if len(index) == len(self.sound):
+            values = self._values.take(pa.array(index))
+        else:
+            source, absent = np.zeros(len(self.sound), np.int64), np.ones(len(self.sound), bool)
+            source[self.lines[index]], absent[self.lines[index]] = index, False
+            values = self._values.take(pa.array(source, mask=absent))
+        if self._rewritten:
+            changed = np.intersect1d(index, self._rewritten_index, assume_unique=True)
+            texts = pa.array([self._rewritten[i] for i in changed.tolist()], pa.string())
+            values = pc.replace_with_mask(values, self._mask(changed), texts)
+        return values
+
+    def _mask(self, index: Int64s) -> pa.BooleanArray:
+        mask = np.zeros(len(self.sound), bool)
+        mask[self.lines[index]] = True
+        return pa.array(mask)
+
+
+def _tokens(lines: _Lines) -> _Tokens:
+    values = lines.bytes_
+    is_quote = np.zeros(len(values), np.uint8)
+    is_quote[lines.quotes] = 1
+    inside = np.bitwise_xor.accumulate(is_quote).view(bool) if len(values) else is_quote.view(bool)
+    folded = values | 0x20  # [ and { alike, ] and } alike
+    marks = (folded == 0x7B) | (folded == 0x7D) | (values == 0x2C) | (values == 0x3A)
+    marks &= ~inside
+    marks[lines.quotes[0::2]] = True
+    marks[lines.ends - 1] = True
+    starts = np.flatnonzero(marks)
+    codes = values[starts]
+    ends = starts + 1
+    ends[codes == _QUOTE] = lines.quotes[1::2] + 1
+    is_end = codes == _LF
+    return _Tokens(codes, starts, ends, np.cumsum(is_end) - is_end)
+
+
+def _flat(tokens: _Tokens, sound: Bools) -> _Tokens:
+    """Codes in place of bytes, and each nested value as one token; unbalanced lines are left out, and unsound."""
+    depths = np.cumsum(_DEPTHS[tokens.codes])
+    at_end = depths[tokens.codes == _LF]
+    depths -= np.concatenate((np.zeros(1, np.int64), at_end))[tokens.lines]
+    is_end = tokens.codes == _LF
+    sound[tokens.lines[(depths < 0) | (depths > MAX_DEPTH) | (is_end & (depths != 0))]] = False
+    balanced = sound[tokens.lines]
+    tokens, depths = tokens.where(balanced), depths[balanced]
+    closes = _DEPTHS[tokens.codes] < 0
+    codes = _CODES[tokens.codes]
+    if depths.max(initial=0) > 1:
+        begins, finishes = (depths == 2) & (_DEPTHS[tokens.codes] > 0), (depths == 1) & closes
+        ends = tokens.ends.copy()
+        ends[begins] = tokens.ends[finishes]
+        codes[begins] = _NESTED
+        outer = begins | ~((depths >= 2) | finishes)
+        tokens, codes = _Tokens(codes, tokens.starts, ends, tokens.lines).where(outer), codes[outer]
+    after_open = np.concatenate((np.zeros(1, bool), np.isin(codes[:-1], (_OPEN, _COMMA))))
+    codes = np.where((codes == _STRING) & after_open[: len(codes)], np.uint8(_NAME), codes)
+    return _Tokens(codes, tokens.starts, tokens.ends, tokens.lines)
+
+
+def _words(values: Uint8s, tokens: _Tokens) -> NDArray[np.int64]:
+    """Start and end of what stands between each token and the next, a few spaces trimmed off: shape (2, tokens)."""
+    starts = tokens.ends.copy()
+    ends = np.concatenate((tokens.starts[1:], tokens.ends[-1:]))
+    gaps = np.flatnonzero(ends > starts)
+    for _ in range(2):
+        blank = values[starts[gaps]] <= _SPACE
+        starts[gaps[blank]] += 1
+        gaps = gaps[ends[gaps] > starts[gaps]]
+        blank = values[ends[gaps] - 1] <= _SPACE
+        ends[gaps[blank]] -= 1
+        gaps = gaps[ends[gaps] > starts[gaps]]
+    return np.stack((starts, ends))
+
+
+def _check_neighbours(tokens: _Tokens, words: NDArray[np.int64], sound: Bools) -> None:
+    left = np.concatenate((np.array([_END], np.uint8), tokens.codes[:-1]))[: len(tokens.codes)]
+    word = np.concatenate((np.zeros(1, bool), words[1, :-1] > words[0, :-1]))[: len(tokens.codes)]
+    fits = _NEIGHBOURS[left, tokens.codes, word.astype(np.intp)]
+    sound[tokens.lines[~fits]] = False
+
+
+def _members(tokens: _Tokens, words: NDArray[np.int64]) -> _Found:
+    """Members of sound lines: after a name comes its colon, after that a string, a nested value or a word."""
+    names = np.flatnonzero(tokens.codes == _NAME)
+    values = names + 2
+    codes = tokens.codes[values]
+    codes[~np.isin(codes, (_STRING, _NESTED))] = _OTHER
+    quotes = (codes == _STRING).astype(np.int64)
+    is_word = codes == _OTHER
+    return _Found(
+        lines=tokens.lines[names],
+        name_starts=tokens.starts[names] + 1,
+        name_ends=tokens.ends[names] - 1,
+        starts=np.where(is_word, words[0, names + 1], tokens.starts[values] + quotes),
+        ends=np.where(is_word, words[1, names + 1], tokens.ends[values] - quotes),
+        codes=codes,
+    )
+
+
+def _checked(lines: _Lines, found: _Found, sound: Bools) -> tuple[_Found, dict[int, str]]:
+    """Members of lines whose every part is right, and the texts of values that differ from their bytes."""
+    escaped_names = escaped_strings = np.zeros(len(found.lines), bool)
+    if b"\\" in lines.data:
+        escapes = np.flatnonzero(lines.bytes_ == _BACKSLASH)
+        escaped_names = _contains(escapes, found.name_starts, found.name_ends)
+        escaped_strings = _contains(escapes, found.starts, found.ends) & (found.codes == _STRING)
+    wrong = escaped_names | ~_are_words(lines.data, found)
+    texts: dict[int, str] = {}
+    for index, convert in (
+        (np.flatnonzero(escaped_strings), _unescaped),
+        (np.flatnonzero(found.codes == _NESTED), _compacted),
+    ):
+        pieces = _between(lines.data, found.starts[index], found.ends[index]).to_pylist()
+        for member, text in zip(index.tolist(), convert(pieces), strict=True):
+            if text is None:
+                wrong[member] = True
+            else:
+                texts[member] = text
+    sound[found.lines[wrong]] = False
+    kept = sound[found.lines]
+    if kept.all():
+        return found, texts
+    places = np.cumsum(kept) - 1
+    return found.where(kept), {int(places[m]): text for m, text in texts.items() if kept[m]}
+
+
+def _contains(positions: Int64s, starts: Int64s, ends: Int64s) -> Bools:
+    return np.searchsorted(positions, starts) < np.searchsorted(positions, ends)
+
+
+def _are_words(data: bytes, found: _Found) -> Bools:
+    """Whether each bare word is a number, true, false or null; True for other values."""
+    right = found.codes != _OTHER
+    index = np.flatnonzero(~right)
+    words = _between(data, found.starts[index], found.ends[index])
+    right[index] = np.asarray(pc.match_substring_regex(words, _WORD))
+    return right
+
+
+def _unescaped(contents: Sequence[str]) -> Sequence[str | None]:
+    """Contents of strings, escapes resolved; None for one that is not JSON, or no Unicode text."""
+    strings = [f'"{content}"' for content in contents]
+    try:
+        texts: list[str] = json.loads(f"[{','.join(strings)}]")
+        "".join(texts).encode()
+    except ValueError:
+        return [_rewritten(string) for string in strings]
+    return texts
+
+
+def _compacted(pieces: Sequence[str]) -> Sequence[str | None]:
+    """Nested values without white space; None for one that is not JSON, or no Unicode text."""
+    texts = [None if " " in piece or "\\" in piece else piece for piece in pieces]
+    try:
+        json.loads(f"[{','.join(text for text in texts if text is not None)}]", parse_constant=refuse_constant)
+    except ValueError:
+        texts = [None] * len(pieces)
+    return [_rewritten(piece) if text is None else text for piece, text in zip(pieces, texts, strict=True)]
+
+
+def _rewritten(piece: str) -> str | None:
+    try:
+        value = parse_json_text(piece)
+        text = value if isinstance(value, str) else compact_json(value)
+        text.encode()
+    except ValueError:
+        return None
+    return text
+
+
+def _between(data: bytes, starts: Int64s, ends: Int64s) -> pa.StringArray:
+    """The texts at ascending positions that do not overlap, cut out by Arrow: they and the gaps alternate."""
+    if not len(starts):
+        return pa.array([], pa.string())
+    offsets = np.stack((starts, ends), axis=1).reshape(-1).astype(np.int32)
+    buffers = [None, pa.py_buffer(offsets), pa.py_buffer(data)]
+    both = pa.StringArray.from_buffers(len(offsets) - 1, buffers[1], buffers[2])
+    return both.take(pa.array(np.arange(0, len(offsets) - 1, 2)))

@@ -1,0 +1,230 @@
+"""The report of one partition version, as a document: what came in, what became of it, and what is in it now.
+
+It says nothing that the commit, the selection and the published files do not say themselves, and it holds no clock of
+its own, so the same commit gives the same bytes. Values of cells and records stand in it as they are, unescaped:
+whoever shows them escapes them.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import AwareDatetime, Field
+
+from contracts.canonical import canonical_bytes, parse_json
+from contracts.gates import GateReceipt, Verdict
+from contracts.refs import Digest, Frozen
+
+EXCERPT_CHARACTERS = 120
+"""Of a value; longer ones are cut, and say so."""
+RAW_CHARACTERS = 400
+"""Of a quarantined record."""
+TOP_VALUES = 10
+DROPS_SHOWN = 200
+SEGMENTS_SHOWN = 200
+QUARANTINE_GROUPS_SHOWN = 50
+EXAMPLES_SHOWN = 3
+QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
+
+
+class Excerpt(Frozen):
+    """A text, or the beginning of a long one."""
+
+    text: str
+    characters: int = Field(ge=0)
+    """Of the whole text."""
+
+    @property
+    def left_out(self) -> int:
+        """How many characters of it are not here."""
+        return self.characters - len(self.text)
+
+
+class ContractFacts(Frozen):
+    """Under which promise the version was made."""
+
+    version: str
+    digest: Digest
+    rows_digest: Digest
+    set_digest: Digest
+    schema_fingerprint: Digest
+
+
+class DropLine(Frozen):
+    """One drop: under which names it came and what became of its records."""
+
+    digest: Digest
+    paths: tuple[str, ...]
+    size_bytes: int = Field(ge=0)
+    records: int = Field(ge=0)
+    valid_rows: int = Field(ge=0)
+    quarantined_rows: int = Field(ge=0)
+
+
+class Flow(Frozen):
+    """From drops to rows: `records` = `valid_rows` + `quarantined_rows`."""
+
+    drops: int = Field(ge=0)
+    drop_bytes: int = Field(ge=0)
+    records: int = Field(ge=0)
+    valid_rows: int = Field(ge=0)
+    quarantined_rows: int = Field(ge=0)
+    quarantine_budget: float | None
+    """Share of the records above which the version is held; None when the contract has changed since."""
+    drop_lines: tuple[DropLine, ...]
+    """In selection order, at most the first 200."""
+
+
+class QuarantineExample(Frozen):
+    """One record that was refused."""
+
+    source: Digest
+    record: int = Field(ge=1)
+    byte_start: int = Field(ge=0)
+    byte_end: int = Field(ge=0)
+    raw: Excerpt | None
+    value: Excerpt | None
+    """The cell at fault, when one is."""
+    message: str
+
+
+class QuarantineGroup(Frozen):
+    """The records that were refused for one reason. A record with several reasons is in several groups."""
+
+    code: str
+    column: str | None
+    rule: str | None
+    meaning: str
+    fix: str
+    records: int = Field(ge=1)
+    examples: tuple[QuarantineExample, ...]
+    """The first three, in selection and record order."""
+
+
+class TopValue(Frozen):
+    """A value and on how many rows it stands."""
+
+    value: Excerpt
+    rows: int = Field(ge=1)
+
+
+class Quantile(Frozen):
+    """The smallest value that `share` of the values do not exceed."""
+
+    share: float = Field(ge=0, le=1)
+    value: str
+
+
+class Sample(Frozen):
+    """What a figure was computed on when not on all rows: those whose number in their drop `every_record` divides."""
+
+    method: Literal["every-nth-record"] = "every-nth-record"
+    every_record: int = Field(ge=2)
+    fraction: float = Field(gt=0, lt=1)
+    """Of the rows; nothing is drawn by lot, so there is no seed."""
+
+
+class Histogram(Frozen):
+    """Values in bins of equal width: bin i holds `start` + i x `width` up to, not including, the next bin's start."""
+
+    unit: Literal["value", "epoch_s", "second_of_day"]
+    """`epoch_s`: seconds since 1970-01-01 UTC; a timestamp without a zone is taken as UTC."""
+    start: float
+    width: float = Field(gt=0)
+    rows: tuple[int, ...] = Field(min_length=1)
+    not_binned: int = Field(ge=0)
+    """Infinities and NaN."""
+
+
+class ColumnProfile(Frozen):
+    """What is in one column of the valid rows. Measured, on every row unless `quantile_sample` says otherwise."""
+
+    name: str
+    type: str
+    description: str
+    nulls: int = Field(ge=0)
+    distinct: int = Field(ge=0)
+    distinct_is_approximate: bool
+    """HyperLogLog, typically within a few percent."""
+    minimum: Excerpt | None
+    maximum: Excerpt | None
+    quantiles: tuple[Quantile, ...]
+    """Of numbers, dates and times."""
+    quantile_sample: Sample | None
+    top_values: tuple[TopValue, ...]
+    """The most frequent ones, at most ten; empty where a histogram says more, where every value is different, and where
+    there are more values than are counted one by one."""
+    histogram: Histogram | None
+
+
+class Profile(Frozen):
+    """The valid rows as readers see them."""
+
+    basis: Literal["measured"] = "measured"
+    rows: int = Field(ge=0)
+    columns: tuple[ColumnProfile, ...]
+
+
+class SegmentLine(Frozen):
+    """One segment, or the overlay of repeated keys."""
+
+    view_key: Digest
+    content: Digest
+    records: int = Field(ge=0)
+    valid_rows: int = Field(ge=0)
+    quarantined_rows: int = Field(ge=0)
+    size_bytes: int = Field(ge=0)
+
+
+class Lineage(Frozen):
+    """What the version rests on, by name of content."""
+
+    commit: Digest
+    parent: Digest | None
+    view_key: Digest
+    snapshot: Digest
+    selection_number: int
+    cutoff: int
+    """The highest capture sequence that was looked at."""
+    materialization_key: Digest
+    run_id: str
+    segments: int = Field(ge=0)
+    segment_lines: tuple[SegmentLine, ...]
+    """In order, at most the first 200."""
+    overlay: SegmentLine | None
+
+
+class Report(Frozen):
+    """`report.json`."""
+
+    format: Literal["hashgate/report/v1"] = "hashgate/report/v1"
+    table: str
+    partition: str
+    state: Literal["published", "held"]
+    version: int | None
+    """The commit's number; a held candidate has none."""
+    committed_at: AwareDatetime
+    """Of a held candidate: when it was held."""
+    description: str
+    contract: ContractFacts
+    flow: Flow
+    quarantine_reasons: int = Field(ge=0)
+    quarantine: tuple[QuarantineGroup, ...]
+    """Most records first, at most the first 50 of `quarantine_reasons`."""
+    gates: tuple[GateReceipt, ...]
+    profile: Profile
+    lineage: Lineage
+
+    @property
+    def gates_not_passed(self) -> tuple[GateReceipt, ...]:
+        """The receipts that say anything but PASS."""
+        return tuple(r for r in self.gates if r.verdict is not Verdict.PASS)
+
+    def to_bytes(self) -> bytes:
+        """Canonical JSON, as it is stored."""
+        return canonical_bytes(self.model_dump(mode="json"))
+
+    @classmethod
+    def from_bytes(cls, data: bytes) -> Report:
+        """Read a stored report; ValueError when it is not one."""
+        return cls.model_validate(parse_json(data))

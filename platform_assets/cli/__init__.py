@@ -1,0 +1,1 @@
+"""The `hashgate` command: thin, calls the same functions the assets call."""

@@ -1,0 +1,1 @@
+"""What can be shown for a table: its quarantine, and that storage still holds what was published."""

@@ -1,0 +1,243 @@
+"""What Dagster is told about a table: asset keys, and one event for each thing that became true.
+
+Everything that people or senders wrote (values, paths, messages) goes into table cells and plain texts, which Dagster
+shows as they are and never as Markdown or HTML; control characters are made visible, so that no terminal obeys them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import dagster as dg
+from dagster import AssetCheckEvaluation, AssetKey, AssetMaterialization
+from dagster._core.definitions.asset_checks.asset_check_evaluation import (
+    AssetCheckEvaluationTargetMaterializationData as Target,  # Dagster exports the event, but not this part of it
+)
+
+from contracts.commits import Commit
+from contracts.gates import GATES, Finding, GateReceipt, Verdict
+from contracts.refs import Digest, digest_json
+from contracts.segments import ParserIdentity
+from contracts.selection import SELECTOR, Selection
+from contracts.table_contract import TableContract
+from platform_assets.ingest.offending_rows import Offending
+from platform_assets.reports.partition_report import ReportRef
+
+DATA_VERSION = "dagster/data_version"
+DATA_VERSION_IS_OURS = "dagster/data_version_is_user_provided"
+CODE_VERSION = "dagster/code_version"
+INPUT_DATA_VERSION = "dagster/input_data_version"
+ROW_COUNT = "dagster/row_count"
+PARTITION_ROW_COUNT = "dagster/partition_row_count"
+URI = "dagster/uri"
+SIZE_BYTES = "dagster/size_bytes"
+COLUMN_SCHEMA = "dagster/column_schema"
+TABLE_NAME = "dagster/table_name"
+"""Dagster's own keys, as its UI reads them; spelled here and nowhere else."""
+
+COMMIT_TAG = "hashgate/commit"
+CONTRACT_TAG = "hashgate/contract"
+
+PATHS_SHOWN = 20
+
+
+@dataclass(frozen=True)
+class TableKeys:
+    """The asset keys of one table."""
+
+    table: str
+
+    @property
+    def selection(self) -> AssetKey:
+        """What the partition is built from."""
+        return AssetKey([self.table, "selection"])
+
+    @property
+    def validated(self) -> AssetKey:
+        """The rows that passed."""
+        return AssetKey([self.table, "validated"])
+
+    @property
+    def quarantine(self) -> AssetKey:
+        """The records that did not."""
+        return AssetKey([self.table, "quarantine"])
+
+    @property
+    def report(self) -> AssetKey:
+        """What there is to say about a version."""
+        return AssetKey([self.table, "report"])
+
+
+def code_version(contract: TableContract, parser: ParserIdentity) -> str:
+    """The transform version of a table's partitions: a change of it makes them `outdated` in the UI."""
+    return digest_json([contract.rows_digest, contract.set_digest, parser.model_dump(mode="json")])
+
+
+def visible(text: str, limit: int = 500) -> str:
+    """Text with its control characters (terminal escapes, line ends, marks that turn its direction) spelled out."""
+    shown = "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text[: limit + 1])
+    return shown if len(shown) <= limit else shown[:limit] + "…"
+
+
+def selection_event(keys: TableKeys, selection: Selection) -> AssetMaterialization:
+    """The partition's drops are frozen under the snapshot's digest."""
+    paths = [path for drop in selection.drops for path in drop.paths]
+    shown = [[visible(path), drop.digest] for drop in selection.drops for path in drop.paths][:PATHS_SHOWN]
+    return AssetMaterialization(
+        asset_key=keys.selection,
+        partition=selection.partition,
+        metadata={
+            "inputs": len(selection.drops),
+            "files": len(paths),
+            "drops": _table(("path", "digest"), shown),
+            "cutoff": selection.cutoff,
+            "snapshot": selection.snapshot,
+        },
+        tags={DATA_VERSION: selection.snapshot, DATA_VERSION_IS_OURS: "true", CODE_VERSION: SELECTOR},
+    )
+
+
+def version_events(keys: TableKeys, commit: Commit, uri: str) -> tuple[AssetMaterialization, AssetMaterialization]:
+    """The partition's validated rows and its quarantine are what the commit says."""
+    candidate = commit.candidate
+    parts = (*candidate.segments, *([candidate.overlay] if candidate.overlay else []))
+    common = {
+        "records": candidate.records,
+        "version": commit.number,
+        "commit": commit.digest,
+        URI: dg.MetadataValue.url(uri),
+    }
+    tags = _version_tags(
+        candidate.view_key, digest_of_code(commit), {keys.selection: candidate.snapshot}
+    ) | {COMMIT_TAG: commit.digest}
+    validated = AssetMaterialization(
+        asset_key=keys.validated,
+        partition=candidate.partition,
+        metadata={
+            ROW_COUNT: candidate.valid_rows,
+            PARTITION_ROW_COUNT: candidate.valid_rows,
+            "quarantined_rows": candidate.quarantined_rows,
+            "snapshot": candidate.snapshot,
+            SIZE_BYTES: sum(f.size_bytes for p in parts for f in p.files if f.name == "valid.parquet"),
+            **common,
+        },
+        tags=tags,
+    )
+    quarantine = AssetMaterialization(
+        asset_key=keys.quarantine,
+        partition=candidate.partition,
+        metadata={ROW_COUNT: candidate.quarantined_rows, PARTITION_ROW_COUNT: candidate.quarantined_rows, **common},
+        tags=tags,
+    )
+    return validated, quarantine
+
+
+def digest_of_code(commit: Commit) -> str:
+    """The code version a commit was made under; `code_version` of its contract and parser."""
+    stamp = commit.candidate.contract
+    return digest_json([stamp.rows_digest, stamp.set_digest, commit.candidate.parser.model_dump(mode="json")])
+
+
+def report_event(keys: TableKeys, commit: Commit, report: ReportRef) -> AssetMaterialization:
+    """The version has its report. It is the last event of a version: where it is recorded, all of them are."""
+    view_key = commit.candidate.view_key
+    return AssetMaterialization(
+        asset_key=keys.report,
+        partition=commit.candidate.partition,
+        metadata={
+            "report": dg.MetadataValue.path(str(report.html_path)),
+            "summary": dg.MetadataValue.md(report.markdown),
+            "version": commit.number,
+        },
+        tags=_version_tags(commit.digest, REPORT_CODE_VERSION, {keys.validated: view_key, keys.quarantine: view_key}),
+    )
+
+
+REPORT_CODE_VERSION = "urn:hashgate:report:1"
+
+
+def check_events(
+    keys: TableKeys,
+    commit: Commit,
+    offending: Sequence[Offending],
+    report: ReportRef,
+    target: Target | None,
+) -> Iterator[AssetCheckEvaluation]:
+    """One evaluation a gate, with what was expected, what was observed, and the first offending rows.
+
+    Args:
+        keys: The table's assets.
+        commit: A published version, or a held candidate.
+        offending: The first records in quarantine.
+        report: The candidate's report.
+        target: The materialization of the partition that the verdicts speak of; None when the candidate is held.
+    """
+    for receipt in commit.receipts:
+        yield AssetCheckEvaluation(
+            asset_key=keys.validated,
+            check_name=receipt.gate,
+            partition=commit.candidate.partition,
+            passed=receipt.verdict is Verdict.PASS,
+            blocking=True,
+            description=_verdict_in_words(commit, receipt),
+            metadata=_evidence(receipt, offending if receipt.gate == "quality" else (), report),
+            target_materialization_data=target,
+        )
+
+
+def failure_events(keys: TableKeys, partition: str, gates: Sequence[str], why: str) -> Iterator[AssetCheckEvaluation]:
+    """Gates that never came to a verdict, because nothing could be built: red, with the reason."""
+    for gate in gates:
+        yield AssetCheckEvaluation(
+            asset_key=keys.validated,
+            check_name=gate,
+            partition=partition,
+            passed=False,
+            blocking=True,
+            description=visible(why),
+        )
+
+
+def _verdict_in_words(commit: Commit, receipt: GateReceipt) -> str:
+    observed = visible(receipt.observed)
+    if receipt.verdict is Verdict.PASS:
+        return observed
+    first = f" {_sentence(receipt.findings[0])}" if receipt.findings else ""
+    held = " Held: nobody can read this candidate." if commit.kind == "held" else ""
+    return f"{receipt.verdict}: {observed}.{first}{held}"
+
+
+def _sentence(finding: Finding) -> str:
+    fix = f" {visible(finding.fix)}" if finding.fix else ""
+    return f"{visible(finding.subject)}: expected {visible(finding.expected)}, observed {visible(finding.observed)}.{fix}"
+
+
+def _evidence(receipt: GateReceipt, offending: Sequence[Offending], report: ReportRef) -> dict[str, dg.MetadataValue]:
+    evidence: dict[str, dg.MetadataValue] = {
+        "expected": dg.MetadataValue.text(visible(receipt.expected)),
+        "observed": dg.MetadataValue.text(visible(receipt.observed)),
+    }
+    findings = [*receipt.findings, *receipt.warnings]
+    if findings:
+        columns = ("severity", "subject", "expected", "observed", "fix")
+        evidence["findings"] = _table(columns, [[visible(getattr(f, c)) for c in columns] for f in findings])
+    if receipt.findings_total > len(receipt.findings):
+        evidence["findings_total"] = dg.MetadataValue.int(receipt.findings_total)
+    if offending:
+        rows = [[o.record, visible(o.reasons), visible(o.raw, 200), visible(o.drop)] for o in offending]
+        evidence["first_offending_rows"] = _table(("record", "reasons", "raw", "drop"), rows)
+    if receipt.verdict is not Verdict.PASS:
+        evidence["report"] = dg.MetadataValue.path(str(report.html_path))
+    return evidence
+
+
+def _table(columns: Sequence[str], rows: Sequence[Sequence[str | int]]) -> dg.TableMetadataValue:
+    schema = dg.TableSchema([dg.TableColumn(c, "int" if c == "record" else "string") for c in columns])
+    return dg.MetadataValue.table([dg.TableRecord(dict(zip(columns, row, strict=True))) for row in rows], schema)
+
+
+def _version_tags(data_version: Digest, code: str, inputs: dict[AssetKey, Digest]) -> dict[str, str]:
+    return {DATA_VERSION: data_version, DATA_VERSION_IS_OURS: "true", CODE_VERSION: code} | {
+        f"{INPUT_DATA_VERSION}/{key.to_user_string()}": version for key, version in inputs.items()
+    }

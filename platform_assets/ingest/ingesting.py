@@ -1,0 +1,132 @@
+"""One ingest, as the assets and the command line both do it: look, take in, freeze, then partition by partition.
+
+Each partition is committed on its own: whatever stops the run later takes nothing back.
+"""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+from contracts.commits import Commit
+from contracts.errors import HashgateError
+from contracts.selection import Selection
+from contracts.table_contract import TableContract
+from platform_assets.ingest.building import build_partition
+from platform_assets.ingest.selecting import CaptureReport, capture, scan, select
+from resources.file_catalogue import ScanReport
+from resources.workspace import Workspace
+
+_HOPELESS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO})
+"""What would stop the next partition just the same."""
+
+
+class Ending(StrEnum):
+    """How it ended for one partition of a run."""
+
+    PUBLISHED = "published"
+    REUSED = "reused"
+    """The current version follows the same recipe: nothing was done."""
+    SUPERSEDED = "superseded"
+    """Somebody else published a newer selection meanwhile: theirs stays."""
+    HELD = "held"
+    EMPTY = "empty"
+    """No drop has come for it, or its only drop is still being written."""
+    FAILED = "failed"
+
+    @property
+    def is_readable(self) -> bool:
+        """Whether the version that the run found or made is what readers see."""
+        return self in {Ending.PUBLISHED, Ending.REUSED, Ending.SUPERSEDED}
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """What became of one partition in one run."""
+
+    table: str
+    partition: str
+    ending: Ending
+    commit: Commit | None = None
+    """The version readers see, or the held candidate."""
+    selection: Selection | None = None
+    segments_written: int = 0
+    why: str = ""
+    """In words, for anything but a plain success."""
+
+
+@dataclass(frozen=True, slots=True)
+class TakenIn:
+    """What the run found in the drop folder before it built anything."""
+
+    scanned: ScanReport
+    captured: CaptureReport
+    selections: dict[str, Selection]
+
+
+def take_in(workspace: Workspace, contract: TableContract, partitions: Sequence[str]) -> TakenIn:
+    """Scan the drop folder, capture what is new for `partitions`, and freeze what each is built from."""
+    scanned = scan(workspace, contract)
+    captured = capture(workspace, contract, partitions)
+    return TakenIn(scanned, captured, select(workspace, contract, partitions))
+
+
+def ingest(
+    workspace: Workspace,
+    contract: TableContract,
+    partitions: Sequence[str],
+    taken: TakenIn,
+    *,
+    run_id: str,
+    force: bool = False,
+) -> Iterator[Ended]:
+    """Build, audit and publish `partitions` in order, one after the other.
+
+    A partition that cannot be built is FAILED with the reason and stops no other one, unless the store itself gave
+    up (a full or broken disk).
+
+    Raises:
+        StoreError: The store can take nothing more.
+    """
+    for partition in partitions:
+        selection = taken.selections.get(partition)
+        if selection is None:
+            yield Ended(contract.table, partition, Ending.EMPTY, why=_why_empty(contract, taken))
+            continue
+        try:
+            yield _ingest_one(workspace, contract, selection, run_id=run_id, force=force)
+        except HashgateError as error:
+            if error.evidence.get("errno") in _HOPELESS:
+                raise
+            yield Ended(contract.table, partition, Ending.FAILED, selection=selection, why=str(error))
+
+
+def _ingest_one(
+    workspace: Workspace, contract: TableContract, selection: Selection, *, run_id: str, force: bool
+) -> Ended:
+    result = build_partition(workspace, contract, selection.partition, run_id=run_id, force=force)
+    ending = Ending(result.outcome)
+    return Ended(
+        table=contract.table,
+        partition=selection.partition,
+        ending=ending,
+        commit=result.commit,
+        selection=selection,
+        segments_written=result.segments_written,
+        why=_why_held(result.commit) if ending is Ending.HELD else result.reason,
+    )
+
+
+def _why_held(commit: Commit) -> str:
+    failed = [r for r in commit.receipts if r.verdict != "PASS"]
+    return "; ".join(f"gate {r.gate} {r.verdict}: {r.observed}, expected {r.expected}" for r in failed)
+
+
+def _why_empty(contract: TableContract, taken: TakenIn) -> str:
+    waiting, failed = taken.captured.waiting, [str(error) for error in taken.captured.failed]
+    if waiting or failed:
+        said = [f"{len(waiting)} files are still being written: {', '.join(waiting[:3])}"] if waiting else []
+        return "; ".join(said + failed[:3])
+    return f"no file for it has come to {contract.server.path} ({taken.scanned.listed} files are there)"

@@ -1,0 +1,410 @@
+"""The assets of a table, made from its contract: `selection -> validated, quarantine -> report`, and the gates.
+
+They are one operation that is never split. Freezing a selection, publishing from it and reporting on what was
+published are one act per partition: whoever materializes any of the four gets the partition brought up to date, and
+an unchanged one costs nothing. Dagster is told of each partition only what is true of it: one that is held, empty or
+failed is not materialized, and those before and after it are.
+"""
+
+# No `from __future__ import annotations` here: Dagster reads the annotations of a nested function as they stand.
+
+import re
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TypeAlias
+
+import dagster as dg
+from dagster import AssetCheckEvaluation, AssetMaterialization
+from dagster._core.definitions.source_asset import SYSTEM_METADATA_KEY_SOURCE_ASSET_OBSERVATION as NOTHING_TO_RECORD
+
+from contracts.errors import HashgateError
+from contracts.gates import GATES
+from contracts.selection import SELECTOR
+from contracts.table_contract import EXTRA_COLUMN, Column, TableContract
+from platform_assets.ingest.asset_events import (
+    COLUMN_SCHEMA,
+    CONTRACT_TAG,
+    DATA_VERSION,
+    REPORT_CODE_VERSION,
+    TABLE_NAME,
+    TableKeys,
+    Target,
+    check_events,
+    code_version,
+    failure_events,
+    report_event,
+    selection_event,
+    version_events,
+    visible,
+)
+from platform_assets.ingest.ingesting import Ended, Ending, TakenIn, ingest, take_in
+from platform_assets.ingest.offending_rows import first_offending
+from platform_assets.ingest.partition_calendars import partitions_of
+from platform_assets.reports.partition_report import write_reports
+from resources.dagster_resources import WorkspaceResource
+from resources.parser_identity import parser_identity
+from resources.table_reader import numbered_key
+from resources.workspace import Workspace
+
+RECORDED_TOGETHER = 16
+RECORDED_AFTER_S = 2.0
+"""Partitions are committed one by one and told to Dagster a few at a time, which saves it look-ups."""
+
+FAILURES_NAMED = 5
+
+IngestEvent: TypeAlias = AssetMaterialization | AssetCheckEvaluation | dg.Output[None]
+
+
+class IngestConfig(dg.Config):
+    """How to ingest."""
+
+    force: bool = False
+    """Parse, judge and publish again, even what is unchanged."""
+
+
+class IngestListener:
+    """Hears of every partition as it ends. This one does not care."""
+
+    def taken_in(self, taken: TakenIn) -> None:
+        """The drop folder was looked at, and the selections are frozen."""
+
+    def ended(self, ended: Ended) -> None:
+        """A partition is done, one way or another."""
+
+
+def table_assets(contract: TableContract) -> dg.Definitions:
+    """The assets, checks and job of one table."""
+    assets = _assets(contract)
+    return dg.Definitions(assets=[assets], jobs=[_job(contract, assets)])
+
+
+def job_name(table: str) -> str:
+    """The job that ingests a table."""
+    return f"{table}_ingest"
+
+
+def _job(contract: TableContract, assets: dg.AssetsDefinition) -> dg.UnresolvedAssetJobDefinition:
+    return dg.define_asset_job(
+        job_name(contract.table),
+        selection=dg.AssetSelection.assets(assets),
+        description=f"Bring partitions of {contract.table} up to date: select, build, audit, publish, report.",
+        tags={CONTRACT_TAG: contract.digest},
+        executor_def=dg.in_process_executor,
+    )
+
+
+def _assets(contract: TableContract) -> dg.AssetsDefinition:
+    keys, partitions = TableKeys(contract.table), partitions_of(contract.partitioning)
+
+    @dg.multi_asset(
+        name=f"{contract.table}_ingest_partitions",
+        specs=_specs(contract, keys, partitions),
+        check_specs=_check_specs(keys, partitions),
+        partitions_def=partitions,
+        backfill_policy=dg.BackfillPolicy.single_run(),
+        can_subset=False,
+        op_tags={CONTRACT_TAG: contract.digest},
+        pool=f"ingest_{contract.table}",
+    )
+    def ingest_partitions(
+        context: dg.AssetExecutionContext,
+        config: IngestConfig,
+        workspace: WorkspaceResource,
+        listener: dg.ResourceParam[IngestListener],
+    ) -> Iterator[IngestEvent]:
+        _refuse_other_contract(context, contract)
+        try:
+            yield from _Run(context, contract, workspace.open(), listener).events(force=config.force)
+        except HashgateError as error:
+            raise dg.Failure(description=visible(str(error), 4000), allow_retries=False) from None
+
+    return ingest_partitions
+
+
+def _refuse_other_contract(context: dg.AssetExecutionContext, contract: TableContract) -> None:
+    """The run was asked for under a contract; work under another is not what was asked for.
+
+    What was asked for stands in the snapshot of the job that Dagster took when the run was created.
+    """
+    snapshot_id = context.run.job_snapshot_id
+    if snapshot_id is None:
+        return
+    snapshot = context.instance.get_job_snapshot(snapshot_id)
+    asked_for = snapshot.node_defs_snapshot.op_def_snaps
+    digests = {op.tags[CONTRACT_TAG] for op in asked_for if op.name == context.op_def.name and CONTRACT_TAG in op.tags}
+    if digests and digests != {contract.digest}:
+        raise dg.Failure(
+            description=(
+                f"This run was asked for under contract {', '.join(sorted(digests))}, but {contract.source} says "
+                f"{contract.digest} now: nothing was done. Reload the definitions and ask again."
+            ),
+            allow_retries=False,
+        )
+
+
+class _Run:
+    """One run over some partitions: does the work through `ingest`, and tells Dagster what became true."""
+
+    def __init__(
+        self,
+        context: dg.AssetExecutionContext,
+        contract: TableContract,
+        workspace: Workspace,
+        listener: IngestListener,
+    ) -> None:
+        self._context, self._contract, self._workspace, self._listener = context, contract, workspace, listener
+        self._keys = TableKeys(contract.table)
+        self._partitions = list(context.partition_keys)
+        self._all: list[Ended] = []
+
+    def events(self, *, force: bool) -> Iterator[IngestEvent]:
+        """Ingest the run's partitions.
+
+        Raises:
+            dg.Failure: Something is held, failed, or there was nothing to do at all; what was published stays.
+        """
+        taken = take_in(self._workspace, self._contract, self._partitions)
+        self._say_what_was_found(taken)
+        self._listener.taken_in(taken)
+        recorded = self._recorded(self._keys.report)
+        selected = self._recorded(self._keys.selection)
+        for some in self._in_batches(ingest(
+            self._workspace, self._contract, self._partitions, taken, run_id=self._context.run.run_id, force=force
+        )):
+            yield from self._record(some, recorded, selected)
+        self._fail_if_not_all_well()
+        if all(ended.ending.is_readable for ended in self._all):
+            yield from self._hand_on()
+
+    def _in_batches(self, ended: Iterator[Ended]) -> Iterator[list[Ended]]:
+        batch: list[Ended] = []
+        since = time.monotonic()
+        for one in ended:
+            self._all.append(one)
+            self._listener.ended(one)
+            batch.append(one)
+            if len(batch) >= RECORDED_TOGETHER or time.monotonic() - since >= RECORDED_AFTER_S:
+                yield batch
+                batch, since = [], time.monotonic()
+        if batch:
+            yield batch
+
+    def _recorded(self, key: dg.AssetKey) -> Mapping[str, str]:
+        """Per partition the data version of Dagster's latest event."""
+        tags = self._context.instance.event_log_storage.get_latest_tags_by_partition(
+            key, dg.DagsterEventType.ASSET_MATERIALIZATION, [DATA_VERSION], asset_partitions=self._partitions
+        )
+        return {partition: found[DATA_VERSION] for partition, found in tags.items() if DATA_VERSION in found}
+
+    def _record(
+        self, batch: Sequence[Ended], recorded: Mapping[str, str], selected: Mapping[str, str]
+    ) -> Iterator[IngestEvent]:
+        """Tell what a few partitions came to. What Dagster's latest event says already is not said again."""
+        for ended in batch:
+            if ended.selection is not None and selected.get(ended.partition) != ended.selection.snapshot:
+                yield selection_event(self._keys, ended.selection)
+        told = [e for e in batch if e.commit is not None and recorded.get(e.partition) != e.commit.digest]
+        commits = [e.commit for e in told if e.commit is not None]
+        published = [commit for commit in commits if commit.kind == "publish"]
+        for commit in published:
+            uri = self._workspace.store.path(
+                numbered_key(self._contract.table, "commits", commit.candidate.partition, commit.number)
+            ).as_uri()
+            yield from version_events(self._keys, commit, uri)
+        reports = dict(
+            zip((c.digest for c in commits), write_reports(self._workspace, self._contract, commits), strict=True)
+        )
+        targets = self._targets([commit.candidate.partition for commit in published])
+        for commit in commits:
+            offending = first_offending(self._workspace, commit)
+            target = targets.get(commit.candidate.partition) if commit.kind == "publish" else None
+            yield from check_events(self._keys, commit, offending, reports[commit.digest], target)
+        for ended in batch:
+            if ended.ending is Ending.FAILED:
+                yield from failure_events(self._keys, ended.partition, GATES, ended.why)
+        for commit in published:
+            yield report_event(self._keys, commit, reports[commit.digest])
+
+    def _targets(self, partitions: Sequence[str]) -> dict[str, Target]:
+        """What the verdicts on some partitions speak of: the materializations that were just recorded."""
+        if not partitions:
+            return {}
+        ids = self._context.instance.event_log_storage.get_latest_storage_id_by_partition(
+            self._keys.validated, dg.DagsterEventType.ASSET_MATERIALIZATION, set(partitions)
+        )
+        now, run_id = self._workspace.now().timestamp(), self._context.run.run_id
+        return {key: Target(storage_id=id_, run_id=run_id, timestamp=now) for key, id_ in ids.items()}
+
+    def _say_what_was_found(self, taken: TakenIn) -> None:
+        scanned, captured, log = taken.scanned, taken.captured, self._context.log
+        log.info(
+            f"{self._contract.server.path}: {scanned.listed} files, {scanned.new} new, {scanned.changed} changed; "
+            f"{captured.captured} captured, {len(captured.waiting)} still being written"
+        )
+        for problem in scanned.problems[:FAILURES_NAMED]:
+            log.warning(f"{visible(problem.path)} cannot be taken: {problem.problem}")
+        for failure in captured.failed[:FAILURES_NAMED]:
+            log.warning(visible(str(failure)))
+
+    def _fail_if_not_all_well(self) -> None:
+        bad = [e for e in self._all if e.ending in {Ending.HELD, Ending.FAILED}]
+        empty = [e for e in self._all if e.ending is Ending.EMPTY]
+        if bad:
+            raise dg.Failure(description=self._summary(bad), allow_retries=False)
+        if len(self._all) == 1 and empty:
+            partition = f"{self._contract.table}[{empty[0].partition}]"
+            raise dg.Failure(
+                description=f"{partition} has nothing to ingest: {visible(empty[0].why)}. Drop a file and run it again.",
+                allow_retries=False,
+            )
+        if empty:
+            self._context.log.warning(
+                f"{len(empty)} of {len(self._all)} partitions have no drop and were left out: {_some_of(empty)}"
+            )
+
+    def _summary(self, bad: Sequence[Ended]) -> str:
+        counts = {ending: sum(e.ending is ending for e in self._all) for ending in Ending}
+        head = ", ".join(f"{count} {ending}" for ending, count in counts.items() if count)
+        lines = [f"{e.partition} is {e.ending}: {visible(e.why)}" for e in bad[:FAILURES_NAMED]]
+        more = [f"and {len(bad) - FAILURES_NAMED} more: {_some_of(bad[FAILURES_NAMED:])}"] if len(bad) > FAILURES_NAMED else []
+        return "\n".join([f"{self._contract.table}: {head}. What was published stays published.", *lines, *more])
+
+    def _hand_on(self) -> Iterator[dg.Output[None]]:
+        """Let assets further down run in this very run. All is recorded: the outputs must not record it again."""
+        names = [name for name in self._context.op_def.output_dict if name in self._context.selected_output_names]
+        for name in names:
+            yield dg.Output(None, name, metadata={NOTHING_TO_RECORD: True})
+
+
+def _some_of(ended: Sequence[Ended]) -> str:
+    names = [e.partition for e in ended]
+    return ", ".join(names) if len(names) <= 2 * FAILURES_NAMED else f"{names[0]} ... {names[-1]}"
+
+
+def _specs(contract: TableContract, keys: TableKeys, partitions: dg.PartitionsDefinition[str]) -> list[dg.AssetSpec]:
+    version = code_version(contract, parser_identity())
+    common = {
+        "partitions_def": partitions,
+        "group_name": re.sub(r"\W", "_", contract.domain or contract.table),
+        "owners": list(contract.owners),
+        "tags": {re.sub(r"[^A-Za-z0-9_.-]", "_", tag)[:63]: "" for tag in contract.tags},
+        "skippable": True,
+    }
+    about = f"\n\n{contract.description}" if contract.description else ""
+    return [
+        dg.AssetSpec(
+            keys.selection,
+            description=f"The drops of `{contract.table}` that each partition is built from, frozen in order, by digest.{about}",
+            kinds={contract.server.format.kind},
+            code_version=SELECTOR,
+            metadata={"contract": dg.MetadataValue.path(contract.source), "drops": contract.server.path},
+            **common,
+        ),
+        dg.AssetSpec(
+            keys.validated,
+            deps=[keys.selection],
+            description=f"The rows of `{contract.table}` that keep the contract; readable once all gates passed.{about}",
+            kinds={"parquet", "duckdb"},
+            code_version=version,
+            metadata={
+                COLUMN_SCHEMA: _column_schema(contract),
+                TABLE_NAME: contract.table,
+                "contract": dg.MetadataValue.path(contract.source),
+                "contract_version": contract.version,
+                "contract_digest": contract.digest,
+                "schema_fingerprint": contract.schema_fingerprint,
+                "dataset_id": str(contract.dataset_id),
+            },
+            **common,
+        ),
+        dg.AssetSpec(
+            keys.quarantine,
+            deps=[keys.selection],
+            description=f"The records of `{contract.table}` that do not: raw text, place in the file, and every reason.{about}",
+            kinds={"parquet", "duckdb"},
+            code_version=version,
+            metadata={COLUMN_SCHEMA: _QUARANTINE_SCHEMA, TABLE_NAME: f"{contract.table}_quarantine"},
+            **common,
+        ),
+        dg.AssetSpec(
+            keys.report,
+            deps=[keys.validated, keys.quarantine],
+            description=f"A page a partition: what came, what passed, what did not and why.{about}",
+            kinds={"html"},
+            code_version=REPORT_CODE_VERSION,
+            **common,
+        ),
+    ]
+
+
+_PROMISES = {
+    "integrity": "Every file of the version hashes to the digest its index names, and nothing else lies beside it.",
+    "conservation": "The drops, framed again from their captured bytes, hold exactly the records that are valid or in quarantine, each once.",
+    "contract": "The Parquet files have the contract's columns, in order and type, and lineage on every row.",
+    "quality": "The quarantine is within its budget, keys are unique, and the contract's rules over the set hold.",
+}
+
+
+def _check_specs(keys: TableKeys, partitions: dg.PartitionsDefinition[str]) -> list[dg.AssetCheckSpec]:
+    return [
+        dg.AssetCheckSpec(
+            gate,
+            asset=keys.validated,
+            description=_PROMISES[gate],
+            blocking=True,
+            partitions_def=partitions,
+        )
+        for gate in GATES
+    ]
+
+
+def _column_schema(contract: TableContract) -> dg.TableSchema:
+    described = {c.name: c for c in contract.columns}
+    return dg.TableSchema(
+        [
+            _declared(described[name]) if name in described else dg.TableColumn(name, kind, _PLATFORM_COLUMNS[name])
+            for name, kind in contract.table_schema.items()
+        ]
+    )
+
+
+_PLATFORM_COLUMNS = {
+    "_hg_source": "Digest of the drop that the row came in.",
+    "_hg_record": "Which record of that drop it was, from 1.",
+    "_hg_segment": "Key of the segment, which is the recipe that made the row: its drops, rules and parser.",
+    EXTRA_COLUMN: "Columns of the file that the contract does not declare, as one JSON object.",
+}
+
+_QUARANTINE_SCHEMA = dg.TableSchema(
+    [
+        dg.TableColumn("_hg_source", "VARCHAR", _PLATFORM_COLUMNS["_hg_source"]),
+        dg.TableColumn("_hg_record", "BIGINT", _PLATFORM_COLUMNS["_hg_record"]),
+        dg.TableColumn("_hg_segment", "VARCHAR", _PLATFORM_COLUMNS["_hg_segment"]),
+        dg.TableColumn("byte_start", "BIGINT", "Where the record begins in the decoded drop."),
+        dg.TableColumn("byte_end", "BIGINT", "Where it ends."),
+        dg.TableColumn("raw", "VARCHAR", "Its text, as it came."),
+        dg.TableColumn("reasons", "STRUCT[]", "Every reason: code, column, rule, message, value."),
+    ]
+)
+
+
+def _declared(column: Column) -> dg.TableColumn:
+    bounds = [
+        f"{word} {value}"
+        for word, value in (
+            ("at least", column.minimum),
+            ("at most", column.maximum),
+            ("matches", column.pattern),
+            ("one of", ", ".join(column.allowed_values) if column.allowed_values else None),
+            ("multiple of", column.multiple_of),
+        )
+        if value is not None
+    ]
+    return dg.TableColumn(
+        column.name,
+        column.type,
+        column.description or None,
+        constraints=dg.TableColumnConstraints(
+            nullable=not (column.required or column.primary_key_position is not None), unique=column.unique, other=bounds
+        ),
+    )

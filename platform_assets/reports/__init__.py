@@ -1,0 +1,1 @@
+"""What a person looks at: reports of partitions, computed from what is published and from nothing else."""

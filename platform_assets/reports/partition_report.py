@@ -1,0 +1,343 @@
+"""The report of one partition version: computed from its commit, its selection and its verified files.
+
+A report is written once, beside the commit it describes, and never changed. It holds nothing that a second run could
+see otherwise; of a version that has a report nothing is read again.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import duckdb
+from pydantic import ValidationError
+
+from contracts.canonical import parse_json
+from contracts.commits import Candidate, Commit, SegmentEntry
+from contracts.errors import DigestMismatchError, StoreError
+from contracts.reasons import Reason
+from contracts.refs import Digest, Frozen, hex_of
+from contracts.report_document import (
+    DROPS_SHOWN,
+    EXAMPLES_SHOWN,
+    EXCERPT_CHARACTERS,
+    QUARANTINE_GROUPS_SHOWN,
+    RAW_CHARACTERS,
+    SEGMENTS_SHOWN,
+    ContractFacts,
+    DropLine,
+    Excerpt,
+    Flow,
+    Lineage,
+    Profile,
+    QuarantineExample,
+    QuarantineGroup,
+    Report,
+    SegmentLine,
+)
+from contracts.segments import DropAccount, SegmentIndex
+from contracts.selection import SelectedDrop, Selection, SelectionSnapshot
+from contracts.table_contract import LINEAGE_COLUMNS, TableContract
+from platform_assets.reports.profile import profile_table
+from platform_assets.reports.report_page import render_markdown, render_page
+from resources.captures import get_blob
+from resources.duckdb_session import open_session, parquet_source, quote_name, quote_text
+from resources.table_reader import INDEX, PublishedFiles, numbered_key, segment_prefix, table_prefix
+from resources.workspace import Workspace
+
+LOADED_BYTES = 16 << 20
+"""Of Parquet; a partition up to this size is read once and profiled from memory."""
+
+
+class ReportRef(Frozen):
+    """Where a report lies, and a short preview of it."""
+
+    html_key: str
+    json_key: str
+    html_path: Path
+    json_path: Path
+    markdown: str
+
+
+def report_prefix(commit: Commit) -> str:
+    """The folder of a version's report; a held candidate has no version."""
+    candidate = commit.candidate
+    version = "held" if commit.kind == "held" else str(commit.number)
+    return f"{table_prefix(candidate.table)}/reports/{candidate.partition}/{version}-{hex_of(commit.digest)[:12]}"
+
+
+def write_report(workspace: Workspace, contract: TableContract, commit: Commit) -> ReportRef:
+    """Write the report of one version, or find it; see `write_reports`."""
+    return next(write_reports(workspace, contract, [commit]))
+
+
+def write_reports(workspace: Workspace, contract: TableContract, commits: Sequence[Commit]) -> Iterator[ReportRef]:
+    """Write the reports of versions of one table, published or held, or find those that are there.
+
+    Many at once cost one DuckDB session and one look at the catalogue together.
+
+    Args:
+        workspace: The installation.
+        contract: The table's; gives descriptions, and the budget when the version was made under this very contract.
+        commits: In any order.
+
+    Yields:
+        One reference a commit, in order.
+
+    Raises:
+        DigestMismatchError, StoreError: A file that a version rests on is not what it was.
+    """
+    absent = [not _is_written(workspace, commit) for commit in commits]
+    computed = _compute(workspace, contract, [commit for commit, to_do in zip(commits, absent, strict=True) if to_do])
+    for commit, to_do in zip(commits, absent, strict=True):
+        if not to_do:
+            yield _reference(workspace, commit, _stored_report(workspace, commit))
+            continue
+        report, prefix = next(computed), report_prefix(commit)
+        # JSON comes last: where it is, the page is, too
+        workspace.store.put_if_absent(f"{prefix}/report.html", render_page(report).encode())
+        workspace.store.put_if_absent(f"{prefix}/report.json", report.to_bytes())
+        yield _reference(workspace, commit, report)
+
+
+def _compute(workspace: Workspace, contract: TableContract, commits: Sequence[Commit]) -> Iterator[Report]:
+    """Open all versions, then report on one after the other in one session that spills into a folder of its own."""
+    opened = workspace.reader.open_commits(commits)
+    spill = workspace.settings.staging / f"report-{uuid4().hex}"
+    try:
+        with open_session(spill_to=spill) as session:
+            for files in opened:
+                yield compute_report(workspace, contract, files, session)
+    finally:
+        shutil.rmtree(spill, ignore_errors=True)
+
+
+def compute_report(
+    workspace: Workspace, contract: TableContract, files: PublishedFiles, session: duckdb.DuckDBPyConnection
+) -> Report:
+    """The report of a version whose files are open and verified. Writes nothing."""
+    commit, candidate = files.commit, files.commit.candidate
+    selection = _selection(workspace, candidate)
+    snapshot = SelectionSnapshot.from_bytes(get_blob(workspace.store, candidate.snapshot))
+    same_contract = contract.digest == candidate.contract.digest
+    groups = _quarantine(session, [*files.quarantine, *files.overlay], selection.drops)
+    return Report(
+        table=candidate.table,
+        partition=candidate.partition,
+        state="held" if commit.kind == "held" else "published",
+        version=None if commit.kind == "held" else commit.number,
+        committed_at=commit.committed_at,
+        description=_one_line(contract.description),
+        contract=ContractFacts(**candidate.contract.model_dump(exclude={"table_schema"})),
+        flow=_flow(workspace, candidate, selection, snapshot, contract.quarantine_budget if same_contract else None),
+        quarantine_reasons=len(groups),
+        quarantine=tuple(groups[:QUARANTINE_GROUPS_SHOWN]),
+        gates=commit.receipts,
+        profile=_profile(session, contract, files),
+        lineage=_lineage(commit),
+    )
+
+
+def _flow(
+    workspace: Workspace,
+    candidate: Candidate,
+    selection: Selection,
+    snapshot: SelectionSnapshot,
+    quarantine_budget: float | None,
+) -> Flow:
+    accounts = _accounts(workspace, candidate)
+    sizes = {ref.digest: ref.size_bytes for ref in snapshot.inputs}
+    return Flow(
+        drops=len(snapshot.inputs),
+        drop_bytes=sum(sizes.values()),
+        records=candidate.records,
+        valid_rows=candidate.valid_rows,
+        quarantined_rows=candidate.quarantined_rows,
+        quarantine_budget=quarantine_budget,
+        drop_lines=tuple(
+            DropLine(digest=drop.digest, paths=drop.paths, size_bytes=sizes[drop.digest], **accounts[drop.digest])
+            for drop in selection.drops[:DROPS_SHOWN]
+        ),
+    )
+
+
+def _accounts(workspace: Workspace, candidate: Candidate) -> dict[Digest, dict[str, int]]:
+    """What became of each drop's records, records that repeat an earlier key counted as quarantined."""
+    accounts: dict[Digest, dict[str, int]] = {}
+    for entry in candidate.segments:
+        for account in _index(workspace, candidate.table, entry):
+            accounts[account.source.digest] = account.model_dump(exclude={"source"})
+    for repeated in _index(workspace, candidate.table, candidate.overlay) if candidate.overlay else ():
+        accounts[repeated.source.digest]["valid_rows"] -= repeated.quarantined_rows
+        accounts[repeated.source.digest]["quarantined_rows"] += repeated.quarantined_rows
+    return accounts
+
+
+def _index(workspace: Workspace, table: str, entry: SegmentEntry) -> tuple[DropAccount, ...]:
+    key = f"{segment_prefix(table, entry.view_key, entry.content)}/{INDEX}"
+    index = SegmentIndex.from_bytes(_get(workspace, key))
+    if index.content != entry.content:
+        raise DigestMismatchError(subject=key, expected=entry.content, observed=index.content)
+    return index.drops
+
+
+def _selection(workspace: Workspace, candidate: Candidate) -> Selection:
+    key = numbered_key(candidate.table, "selections", candidate.partition, candidate.selection_number)
+    selection = Selection.model_validate(parse_json(_get(workspace, key)))
+    if selection.snapshot != candidate.snapshot:
+        raise DigestMismatchError(subject=key, expected=candidate.snapshot, observed=selection.snapshot)
+    return selection
+
+
+def _quarantine(
+    session: duckdb.DuckDBPyConnection, paths: list[Path], drops: Sequence[SelectedDrop]
+) -> list[QuarantineGroup]:
+    """Refused records by reason, each with its first examples; `drops` in selection order."""
+    if not paths:
+        return []
+    order = "[" + ", ".join(quote_text(drop.digest) for drop in drops) + "]"
+    found = session.execute(
+        f"""
+        WITH refused AS (
+            SELECT _hg_source AS source, _hg_record AS record, byte_start, byte_end,
+                   left(raw, {RAW_CHARACTERS}) AS raw, length(raw) AS raw_characters,
+                   list_position({order}, _hg_source) AS place, unnest(reasons) AS reason
+            FROM {parquet_source(paths)}
+        )
+        SELECT reason.code AS code, reason."column" AS "column", reason.rule AS rule,
+               count(DISTINCT row(place, record)) AS records,
+               arg_min(
+                   {{source: source, record: record, byte_start: byte_start, byte_end: byte_end, raw: raw,
+                     raw_characters: raw_characters, value: left(reason.value, {EXCERPT_CHARACTERS}),
+                     value_characters: length(reason.value), message: reason.message}},
+                   row(place, record, reason.message, reason.value), {EXAMPLES_SHOWN}
+               ) AS examples
+        FROM refused GROUP BY ALL ORDER BY records DESC, code, "column", rule
+        """
+    ).fetchall()
+    return [_group(*row) for row in found]
+
+
+def _group(code: str, column: str | None, rule: str | None, records: int, examples: list[dict[str, Any]]) -> QuarantineGroup:
+    reason = Reason(code)
+    return QuarantineGroup(
+        code=code,
+        column=column,
+        rule=rule,
+        meaning=reason.meaning,
+        fix=reason.fix,
+        records=records,
+        examples=tuple(_example(**example) for example in examples),
+    )
+
+
+def _example(  # noqa: PLR0913 - one row of the query above, by name
+    *,
+    source: Digest,
+    record: int,
+    byte_start: int,
+    byte_end: int,
+    raw: str | None,
+    raw_characters: int | None,
+    value: str | None,
+    value_characters: int | None,
+    message: str | None,
+) -> QuarantineExample:
+    return QuarantineExample(
+        source=source,
+        record=record,
+        byte_start=byte_start,
+        byte_end=byte_end,
+        raw=None if raw is None else Excerpt(text=raw, characters=raw_characters or 0),
+        value=None if value is None else Excerpt(text=value, characters=value_characters or 0),
+        message=message or "",
+    )
+
+
+def _profile(session: duckdb.DuckDBPyConnection, contract: TableContract, files: PublishedFiles) -> Profile:
+    """Profile what readers see: the valid rows without those that the overlay excludes."""
+    candidate = files.commit.candidate
+    columns = {name: type_ for name, type_ in candidate.contract.table_schema if name not in LINEAGE_COLUMNS}
+    if not files.valid:
+        return Profile(rows=0, columns=())
+    names = ", ".join(quote_name(name) for name in (*columns, "_hg_record"))
+    rows = f"SELECT {names} FROM {parquet_source(list(files.valid))} AS valid"
+    if files.overlay:
+        rows += f" ANTI JOIN {parquet_source(list(files.overlay))} AS overlay USING (_hg_source, _hg_record)"
+    loaded = sum(path.stat().st_size for path in files.valid) <= LOADED_BYTES
+    session.execute(f"CREATE OR REPLACE TEMP {'TABLE' if loaded else 'VIEW'} {'loaded' if loaded else 'read'} AS {rows}")
+    descriptions = {column.name: _one_line(column.description) for column in contract.columns}
+    profile = profile_table(session, "loaded" if loaded else "read", columns, descriptions)
+    if profile.rows != candidate.valid_rows:
+        subject = f"valid rows of {candidate.table}[{candidate.partition}]"
+        raise DigestMismatchError(subject=subject, expected=str(candidate.valid_rows), observed=str(profile.rows))
+    return profile
+
+
+def _lineage(commit: Commit) -> Lineage:
+    candidate = commit.candidate
+    return Lineage(
+        commit=commit.digest,
+        parent=commit.parent,
+        view_key=candidate.view_key,
+        snapshot=candidate.snapshot,
+        selection_number=candidate.selection_number,
+        cutoff=candidate.cutoff,
+        materialization_key=candidate.materialization_key,
+        run_id=candidate.run_id,
+        segments=len(candidate.segments),
+        segment_lines=tuple(_segment_line(entry) for entry in candidate.segments[:SEGMENTS_SHOWN]),
+        overlay=_segment_line(candidate.overlay) if candidate.overlay else None,
+    )
+
+
+def _segment_line(entry: SegmentEntry) -> SegmentLine:
+    return SegmentLine(
+        view_key=entry.view_key,
+        content=entry.content,
+        records=entry.records,
+        valid_rows=entry.valid_rows,
+        quarantined_rows=entry.quarantined_rows,
+        size_bytes=sum(file.size_bytes for file in entry.files),
+    )
+
+
+def _one_line(prose: str) -> str:
+    return " ".join(prose.split())
+
+
+def _is_written(workspace: Workspace, commit: Commit) -> bool:
+    prefix = report_prefix(commit)
+    return all(workspace.store.exists(f"{prefix}/{name}") for name in ("report.json", "report.html"))
+
+
+def _stored_report(workspace: Workspace, commit: Commit) -> Report:
+    key = f"{report_prefix(commit)}/report.json"
+    try:
+        return Report.from_bytes(_get(workspace, key))
+    except (ValueError, ValidationError) as error:
+        msg = f"{key} is not a report any more. Remove its folder: it is written again from what is published."
+        raise StoreError(msg, key=key) from error
+
+
+def _reference(workspace: Workspace, commit: Commit, report: Report) -> ReportRef:
+    html, json = (f"{report_prefix(commit)}/report.{kind}" for kind in ("html", "json"))
+    store = workspace.store
+    return ReportRef(
+        html_key=html,
+        json_key=json,
+        html_path=store.path(html),
+        json_path=store.path(json),
+        markdown=render_markdown(report),
+    )
+
+
+def _get(workspace: Workspace, key: str) -> bytes:
+    try:
+        return workspace.store.get(key)
+    except KeyError:
+        msg = f"{key} is missing. Restore the store, or ingest the partition again with --force."
+        raise StoreError(msg, key=key) from None

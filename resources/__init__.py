@@ -1,0 +1,1 @@
+"""How it is kept: every touch of disk, database, process and clock."""

@@ -1,0 +1,327 @@
+"""The gatekeeper: opens a candidate's files and its drops itself, and says whether readers may have it.
+
+It takes nothing from the writer but the claim to be checked: every count is made again, by a fresh session, on the
+bytes that lie on disk. A gate that cannot look gives UNKNOWN, which publishes as little as FAIL does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import duckdb
+import numpy as np
+
+from contracts.commits import Candidate, SegmentEntry
+from contracts.errors import GateError, HashgateError
+from contracts.gates import GATES, Finding, GateReceipt, receipt, unknown
+from contracts.judgement import Judgement, compile_judgement, holds
+from contracts.decoding import UndecodableError
+from contracts.records import count_frames
+from contracts.refs import BlobRef, Digest
+from contracts.segments import SegmentIndex
+from contracts.selection import SelectionSnapshot
+from contracts.table_contract import Severity, TableContract
+from resources.captures import blob_key, check_blob
+from resources.duckdb_session import open_session, parquet_source, quote_name
+from resources.object_store import LocalObjectStore, digest_of_file
+from resources.table_reader import INDEX, QUARANTINE, VALID
+
+
+@dataclass(frozen=True)
+class StagedCandidate:
+    """A candidate with the folders its segments lie in, staged or at their final place."""
+
+    candidate: Candidate
+    snapshot: SelectionSnapshot
+    contract: TableContract
+    folders: Mapping[Digest, Path]
+    """By segment content."""
+    proven: frozenset[Digest] = frozenset()
+    """Contents of segments that the current version's receipts have accounted for: not framed again."""
+
+    def files(self, name: str, *, overlay: bool = False) -> list[Path]:
+        """The paths of one kind of file, in segment order."""
+        entries: Sequence[SegmentEntry] = self.candidate.segments
+        if overlay:
+            entries = [self.candidate.overlay] if self.candidate.overlay else []
+        return [self.folders[e.content] / f.name for e in entries for f in e.files if f.name == name]
+
+
+def judge(staged: StagedCandidate, store: LocalObjectStore) -> tuple[GateReceipt, ...]:
+    """Run every gate, each on its own; the slowest one (framing the drops again) beside the others."""
+    with ThreadPoolExecutor(max_workers=1) as beside:
+        conservation = beside.submit(_run, "conservation", lambda: _conservation(staged, store))
+        receipts = {
+            "integrity": _run("integrity", lambda: _integrity(staged)),
+            "contract": _run("contract", lambda: _contract(staged, store)),
+            "quality": _run("quality", lambda: _quality(staged, store)),
+        }
+        receipts["conservation"] = conservation.result()
+    return tuple(receipts[gate] for gate in GATES)
+
+
+def _run(gate: str, look: Callable[[], GateReceipt]) -> GateReceipt:
+    try:
+        return look()
+    except (HashgateError, duckdb.Error, OSError, ValueError, KeyError) as error:
+        return unknown(gate, f"{type(error).__name__}: {error}")
+
+
+def _integrity(staged: StagedCandidate) -> GateReceipt:
+    """Every file hashes to what the index says, the index to the segment's name, and nothing else lies there."""
+    findings: list[Finding] = []
+    files = size = 0
+    entries = [*staged.candidate.segments, *([staged.candidate.overlay] if staged.candidate.overlay else [])]
+    for entry in entries:
+        folder = staged.folders[entry.content]
+        index = SegmentIndex.from_bytes((folder / INDEX).read_bytes())
+        if index.content != entry.content or index.view.key != entry.view_key or index.files != entry.files:
+            findings.append(_altered(f"{entry.content} {INDEX}", entry.content, index.content))
+        there = {path.name for path in folder.iterdir()} - {INDEX}
+        named = {file.name for file in entry.files}
+        if there != named:
+            findings.append(_altered(f"files of segment {entry.content}", _listed(named), _listed(there)))
+        for file in entry.files:
+            if file.name in there:
+                files += 1
+                size += file.size_bytes
+                observed = digest_of_file(folder / file.name)
+                if observed != file.digest:
+                    findings.append(_altered(f"{entry.content} {file.name}", file.digest, observed))
+    return receipt(
+        "integrity",
+        expected=f"{files} files with the digests of their indexes",
+        observed=f"{files} files, {size} bytes hashed, {len(findings)} differ",
+        findings=findings,
+        measures={"files": files, "bytes": size, "segments": len(entries)},
+    )
+
+
+def _altered(subject: str, expected: str, observed: str) -> Finding:
+    return Finding(subject=subject, expected=expected, observed=observed, fix="Ingest the partition again.")
+
+
+def _listed(names: set[str]) -> str:
+    return ", ".join(sorted(names)) or "nothing"
+
+
+def _conservation(staged: StagedCandidate, store: LocalObjectStore) -> GateReceipt:
+    """Frame each drop again: its records are exactly the ones that are valid or in quarantine, each once."""
+    findings: list[Finding] = []
+    accounted: list[BlobRef] = []
+    records = valid = quarantined = size = 0
+    with open_session("gate", spill_to=store.spill_folder) as session:
+        for entry in staged.candidate.segments:
+            folder = staged.folders[entry.content]
+            index = SegmentIndex.from_bytes((folder / INDEX).read_bytes())
+            accounted += [account.source for account in index.drops]
+            if entry.content in staged.proven:
+                records, valid, quarantined = records + entry.records, valid + entry.valid_rows, quarantined + entry.quarantined_rows
+                continue
+            good, bad = (_record_numbers(session, folder / name) for name in (VALID, QUARANTINE))
+            for account in index.drops:
+                framed = _framed_records(store, staged.contract, account.source)
+                there = (good.pop(account.source.digest, _NONE), bad.pop(account.source.digest, _NONE))
+                findings += _unaccounted(account.source, framed, *there)
+                records, size = records + framed, size + account.source.size_bytes
+                valid, quarantined = valid + len(there[0]), quarantined + len(there[1])
+            findings += [
+                Finding(subject=f"rows of {source}", expected="a drop of this segment", observed="none of them", fix="Ingest again.")
+                for source in [*good, *bad]
+            ]
+    if accounted != list(staged.snapshot.inputs):
+        expected, observed = (", ".join(ref.digest for ref in refs) for refs in (staged.snapshot.inputs, accounted))
+        findings.append(Finding(subject="drops of the segments", expected=expected, observed=observed, fix="Ingest again."))
+    return receipt(
+        "conservation",
+        expected=f"{records} records framed in {len(accounted)} drops, each valid or in quarantine, once",
+        observed=f"{valid} valid + {quarantined} quarantined = {valid + quarantined}",
+        findings=findings,
+        measures={"records": records, "valid_rows": valid, "quarantined_rows": quarantined, "drop_bytes_framed": size},
+    )
+
+
+def _framed_records(store: LocalObjectStore, contract: TableContract, source: BlobRef) -> int:
+    """How many records a drop has, framed again from the store's verified bytes; one for a drop that cannot be read.
+
+    Raises:
+        DigestMismatchError: The blob is not what was captured.
+        GateError: Its frames do not cover it.
+    """
+    check_blob(store, source)
+    with store.open(blob_key(source.digest)) as file:
+        try:
+            framing = count_frames(file, contract)
+        except UndecodableError:
+            return 1
+    if not framing.tiled:
+        msg = f"the frames of drop {source.digest} leave gaps or overlap. This is a defect of the framing: report it."
+        raise GateError(msg, source=source.digest)
+    return framing.records
+
+
+_NONE = np.array([], dtype=np.int64)
+
+
+def _record_numbers(session: duckdb.DuckDBPyConnection, path: Path) -> dict[str, np.ndarray]:
+    if not path.exists():
+        return {}
+    found = session.sql(f"SELECT _hg_source, _hg_record FROM {parquet_source([path])}").to_arrow_table()
+    sources = found["_hg_source"].combine_chunks().dictionary_encode()
+    codes, numbers = sources.indices.to_numpy(), found["_hg_record"].to_numpy()
+    return {name: numbers[codes == code] for code, name in enumerate(sources.dictionary.to_pylist())}
+
+
+def _unaccounted(source: BlobRef, records: int, valid: np.ndarray, quarantined: np.ndarray) -> list[Finding]:
+    numbers = np.concatenate([valid, quarantined])
+    outside = numbers[(numbers < 1) | (numbers > records)]
+    seen = np.bincount(numbers[(numbers >= 1) & (numbers <= records)], minlength=records + 1)[1:]
+    wrong = [("lost", np.flatnonzero(seen == 0) + 1), ("there twice", np.flatnonzero(seen > 1) + 1), ("invented", outside)]
+    return [
+        Finding(
+            subject=f"records of drop {source.digest}",
+            expected=f"{records} records, each once",
+            observed=f"{len(which)} {what}, first record {which[0]}",
+            fix="The writer lost or repeated records: ingest again, and report it if it stays.",
+        )
+        for what, which in wrong
+        if len(which)
+    ]
+
+
+def _contract(staged: StagedCandidate, store: LocalObjectStore) -> GateReceipt:
+    """The Parquet files have the contract's columns, in its order and of its types, and lineage on every row."""
+    expected = list(staged.contract.table_schema.items())
+    findings: list[Finding] = []
+    with open_session("gate", spill_to=store.spill_folder) as session:
+        for path in staged.files(VALID):
+            described = session.execute(f"DESCRIBE SELECT * FROM {parquet_source([path])}").fetchall()
+            observed = [(row[0], row[1]) for row in described]
+            findings += [
+                Finding(
+                    subject=f"column {position + 1} of {path.parent.name[:12]}/{path.name}",
+                    expected=_column(expected, position),
+                    observed=_column(observed, position),
+                    fix="Ingest again under the present contract.",
+                )
+                for position in range(max(len(expected), len(observed)))
+                if _column(expected, position) != _column(observed, position)
+            ]
+            missing = session.execute(
+                f"SELECT count(*) FROM {parquet_source([path])} WHERE _hg_source IS NULL OR _hg_record IS NULL OR _hg_segment IS NULL"
+            ).fetchall()[0][0] if not findings else 0
+            if missing:
+                findings.append(
+                    Finding(subject=path.name, expected="lineage on every row", observed=f"{missing} rows without", fix="Ingest again.")
+                )
+    return receipt(
+        "contract",
+        expected=f"{len(expected)} columns, schema {staged.contract.schema_fingerprint}",
+        observed=f"{len(staged.files(VALID))} files, {len(findings)} deviations",
+        findings=findings,
+        measures={"columns": len(expected), "schema_fingerprint": staged.contract.schema_fingerprint},
+    )
+
+
+def _column(columns: Sequence[tuple[str, str]], position: int) -> str:
+    return " ".join(columns[position]) if position < len(columns) else "no column"
+
+
+def _quality(staged: StagedCandidate, store: LocalObjectStore) -> GateReceipt:
+    """Over the partition as readers would see it: budget, keys, rules over the set; warnings are counted."""
+    contract, judgement = staged.contract, compile_judgement(staged.contract)
+    findings: list[Finding] = []
+    with open_session("gate", spill_to=store.spill_folder) as session:
+        table = _readers_view(staged)
+        session.execute(f"CREATE TEMP VIEW candidate AS {table}")
+        valid = session.execute("SELECT count(*) FROM candidate").fetchall()[0][0]
+        quarantined = _count(session, staged.files(QUARANTINE)) + _count(session, staged.files(QUARANTINE, overlay=True))
+        records = valid + quarantined
+        share = quarantined / records if records else 0.0
+        if share > contract.quarantine_budget:
+            findings.append(
+                Finding(
+                    subject="quarantine budget",
+                    expected=f"at most {contract.quarantine_budget:.2%} of the records",
+                    observed=f"{share:.2%} ({quarantined} of {records})",
+                    fix=f"Look at `hashgate quarantine {contract.table} --summary`; mend the drop, or the contract.",
+                )
+            )
+        for key in contract.unique_keys:
+            repeated = _repeated_values(session, judgement, key)
+            if repeated:
+                findings.append(
+                    Finding(
+                        subject=f"key {', '.join(key)}",
+                        expected="each value once",
+                        observed=f"{repeated} values stand more than once",
+                        fix="The overlay missed them: ingest again, and report it if it stays.",
+                    )
+                )
+        for rule in contract.set_rules:
+            value = _evaluate(session, judgement.set_rule_query(rule, "candidate"))
+            if not isinstance(value, str) and holds(rule, value):
+                continue
+            findings.append(
+                Finding(
+                    subject=f"rule {rule.name}",
+                    expected=f"{rule.operator} {' and '.join(f'{t:g}' for t in rule.threshold)}",
+                    observed="could not be evaluated: " + value if isinstance(value, str) else str(value),
+                    fix=rule.description or "Mend the drop, or the rule in the contract.",
+                    severity="error" if rule.severity is Severity.ERROR else "warning",
+                )
+            )
+        findings += _broken_warnings(session, judgement.warnings_query("candidate"))
+    return receipt(
+        "quality",
+        expected=f"quarantine within {contract.quarantine_budget:.2%}, {len(contract.unique_keys)} keys, {len(contract.set_rules)} rules",
+        observed=f"{valid} rows, {share:.2%} quarantined, {len([f for f in findings if f.severity == 'error'])} broken",
+        findings=findings,
+        measures={"valid_rows": valid, "quarantined_rows": quarantined, "quarantine_share": share},
+    )
+
+
+def _repeated_values(session: duckdb.DuckDBPyConnection, judgement: Judgement, key: Sequence[str]) -> int:
+    """How many values of a key stand more than once: a cheap look first, which may only err towards looking closer."""
+    if not session.execute(judgement.has_duplicates_query("candidate", key)).fetchall()[0][0]:
+        return 0
+    names = ", ".join(quote_name(name) for name in key)
+    whole = " AND ".join(f"{quote_name(name)} IS NOT NULL" for name in key)
+    groups = f"SELECT 1 FROM candidate WHERE {whole} GROUP BY {names} HAVING count(*) > 1"
+    return int(session.execute(f"SELECT count(*) FROM ({groups})").fetchall()[0][0])
+
+
+def _readers_view(staged: StagedCandidate) -> str:
+    columns = ", ".join(quote_name(name) for name in staged.contract.table_schema)
+    query = f"SELECT {columns} FROM {parquet_source(staged.files(VALID))} AS valid"
+    overlay = staged.files(QUARANTINE, overlay=True)
+    if overlay:
+        query += f" ANTI JOIN {parquet_source(overlay)} AS overlay USING (_hg_source, _hg_record)"
+    return query
+
+
+def _count(session: duckdb.DuckDBPyConnection, paths: list[Path]) -> int:
+    return int(session.execute(f"SELECT count(*) FROM {parquet_source(paths)}").fetchall()[0][0]) if paths else 0
+
+
+def _evaluate(session: duckdb.DuckDBPyConnection, query: str) -> object:
+    """The rule's number, or a text saying why there is none."""
+    try:
+        return session.execute(query).fetchall()[0][0]
+    except duckdb.Error as error:
+        return str(error).splitlines()[0]
+
+
+def _broken_warnings(session: duckdb.DuckDBPyConnection, query: str | None) -> list[Finding]:
+    if query is None:
+        return []
+    return [
+        Finding(subject=f"rule {name}", expected="holds for every row", observed=f"{rows} rows break it", severity="warning")
+        for name, rows in session.execute(query).fetchall()
+        if rows
+    ]
+
+

@@ -1,0 +1,301 @@
+"""The segment writer: drops in, `valid.parquet` and `quarantine.parquet` out, one pass over the clean and a second
+one over the bad records only.
+
+Everything is written in bulk by DuckDB from a stream of Arrow batches, in bounded memory. The writer's counts go into
+the segment's index; nobody relies on them, the gates count for themselves.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Generator, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import duckdb
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from contracts.decoding import UndecodableError
+from contracts.judgement import Judgement, compile_judgement
+from contracts.reasons import Reason
+from contracts.records import Records, read_records, records_schema
+from contracts.refs import BlobRef, Digest, View
+from contracts.segments import DropAccount, SegmentIndex, StoredFile
+from contracts.table_contract import TableContract
+from resources.captures import blob_key
+from resources.duckdb_session import open_session, quote_text
+from resources.object_store import LocalObjectStore, digest_of_file, fsync_path
+from resources.table_reader import INDEX, QUARANTINE, VALID
+
+ReasonRow = dict[str, str | None]
+"""code, column, rule, message, value."""
+
+RAW_SHOWN_BYTES = 1 << 20
+"""Raw text kept in a quarantine row; the whole record is at its byte range in the captured drop."""
+
+_HEAD_SHOWN_BYTES = 256
+"""Of a drop that cannot be read as a whole."""
+
+QUARANTINE_SCHEMA = pa.schema(
+    [
+        ("_hg_source", pa.string()),
+        ("_hg_record", pa.int64()),
+        ("_hg_segment", pa.string()),
+        ("byte_start", pa.int64()),
+        ("byte_end", pa.int64()),
+        ("raw", pa.string()),
+        (
+            "reasons",
+            pa.list_(
+                pa.struct(
+                    [
+                        ("code", pa.string()),
+                        ("column", pa.string()),
+                        ("rule", pa.string()),
+                        ("message", pa.string()),
+                        ("value", pa.string()),
+                    ]
+                )
+            ),
+        ),
+    ]
+)
+"""One row a bad record: where it stands (`byte_start` to `byte_end` of the decoded drop), its text, all its reasons."""
+
+
+@dataclass(slots=True)
+class _Tally:
+    """What reading a drop has shown: how many records it has, or why it cannot be read at all."""
+
+    ref: BlobRef
+    records: int = 0
+    unreadable: UndecodableError | None = None
+
+
+def write_segment(store: LocalObjectStore, contract: TableContract, view: View, folder: Path) -> SegmentIndex:
+    """Parse, judge and write the drops of `view` into the empty `folder`; everything in it is on disk afterwards.
+
+    Returns:
+        The index, which is also written into the folder. A drop that cannot be read as a whole counts as one record,
+        in quarantine, covering the file.
+    """
+    tallies = [_Tally(ref) for ref in view.inputs if isinstance(ref, BlobRef)]
+    files = [_write_valid(store, contract, view.key, tallies, folder / VALID)]
+    bad = _bad_records(folder / VALID, tallies)
+    if any(len(numbers) for numbers in bad):
+        batches = _all_quarantined(store, contract, view.key, tallies, bad)
+        files.append(write_parquet(store, batches, folder / QUARANTINE))
+    accounts = tuple(
+        DropAccount(
+            source=tally.ref,
+            records=tally.records,
+            valid_rows=tally.records - len(numbers),
+            quarantined_rows=len(numbers),
+        )
+        for tally, numbers in zip(tallies, bad, strict=True)
+    )
+    return write_index(SegmentIndex(view=view.ref, drops=accounts, files=tuple(sorted(files, key=lambda f: f.name))), folder)
+
+
+def write_index(index: SegmentIndex, folder: Path) -> SegmentIndex:
+    """Close a segment's folder: its index beside its files, everything on disk."""
+    (folder / INDEX).write_bytes(index.to_bytes())
+    for path in [*folder.iterdir(), folder]:
+        fsync_path(path)
+    return index
+
+
+def quarantine_batches(
+    store: LocalObjectStore,
+    contract: TableContract,
+    segment: Digest,
+    source: BlobRef,
+    numbers: np.ndarray,
+    because: Mapping[int, list[ReasonRow]] | None = None,
+) -> Iterator[pa.RecordBatch]:
+    """The quarantine rows of some records of one drop, read and judged again: only their bytes are parsed.
+
+    Args:
+        store: Where the drop lies.
+        contract: What the records are judged by.
+        segment: Key of the segment's view.
+        source: The drop.
+        numbers: Sorted 1-based record numbers.
+        because: The reasons, by record, when the records themselves are sound (a repeated key).
+
+    Yields:
+        Batches of `QUARANTINE_SCHEMA`, in record order; a few thousand rows at a time, whatever the drop's size.
+    """
+    judgement = compile_judgement(contract)
+    with open_session("writer", spill_to=store.spill_folder) as session:
+        for records in _read(store, contract, source, only=numbers):
+            inside = numbers[(numbers >= records.first) & (numbers < records.first + records.count)]
+            reasons = _reasons(session, judgement, records, source.digest, segment) if because is None else because
+            rows = [_quarantine_row(records, number, reasons[number], source.digest, segment) for number in inside.tolist()]
+            yield from _batches(rows)
+
+
+def write_parquet(store: LocalObjectStore, batches: Iterator[pa.RecordBatch], path: Path) -> StoredFile:
+    """Write quarantine rows as the platform writes all its Parquet: by DuckDB, byte for byte the same each time."""
+    with open_session("writer", spill_to=store.spill_folder) as session:
+        session.register("rows", pa.RecordBatchReader.from_batches(QUARANTINE_SCHEMA, batches))
+        rows = session.execute(f"COPY rows TO {quote_text(str(path))} (FORMAT parquet)").fetchall()[0][0]
+    return stored_file(path, rows)
+
+
+def reason(code: Reason, column: str | None, message: str, *, rule: str | None = None, value: str | None = None) -> ReasonRow:
+    """One reason as quarantine stores it."""
+    return {"code": str(code), "column": column, "rule": rule, "message": message, "value": value}
+
+
+def _reasons(
+    session: duckdb.DuckDBPyConnection, judgement: Judgement, records: Records, source: Digest, segment: Digest
+) -> dict[int, list[ReasonRow]]:
+    """Why records are refused: the reader's word, and the judge's about those that could be read."""
+    reasons: dict[int, list[ReasonRow]] = {}
+    for refusal in records.refused:
+        reasons.setdefault(refusal.record, []).append(reason(refusal.reason, refusal.column, refusal.message))
+    if records.table.num_rows:
+        session.register("records", _with_lineage(records.table, source, segment))
+        query = f"SELECT _hg_record, reasons FROM ({judgement.reasons_query('records')})"
+        for number, found in session.execute(query).fetchall():
+            reasons.setdefault(number, []).extend(found)
+        session.unregister("records")
+    return reasons
+
+
+def _quarantine_row(
+    records: Records, number: int, reasons: list[ReasonRow], source: Digest, segment: Digest
+) -> dict[str, object]:
+    at = number - records.first
+    return {
+        "_hg_source": source,
+        "_hg_record": number,
+        "_hg_segment": segment,
+        "byte_start": int(records.starts[at]),
+        "byte_end": int(records.ends[at]),
+        "raw": records.raw(number)[:RAW_SHOWN_BYTES].decode("utf-8", "backslashreplace"),
+        "reasons": reasons,
+    }
+
+
+def stored_file(path: Path, rows: int) -> StoredFile:
+    """Describe a written file by reading it back."""
+    return StoredFile(name=path.name, digest=digest_of_file(path), size_bytes=path.stat().st_size, rows=rows)
+
+
+def _write_valid(
+    store: LocalObjectStore, contract: TableContract, segment: Digest, tallies: Sequence[_Tally], path: Path
+) -> StoredFile:
+    """The clean pass. A drop that turns out to be unreadable in its middle is left out, and the pass starts over."""
+    query = compile_judgement(contract).valid_query("records")
+    schema = _with_lineage(records_schema(contract).empty_table(), "", "").schema
+    while True:
+        unreadable = [tally.unreadable for tally in tallies]
+        batches = _valid_batches(store, contract, segment, tallies)
+        try:
+            with open_session("writer", spill_to=store.spill_folder) as session:
+                session.register("records", pa.RecordBatchReader.from_batches(schema, batches))
+                copied = session.execute(f"COPY ({query}) TO {quote_text(str(path))} (FORMAT parquet)").fetchall()
+            return stored_file(path, copied[0][0])
+        except duckdb.Error:
+            if [tally.unreadable for tally in tallies] == unreadable:
+                raise
+        finally:
+            batches.close()
+
+
+def _valid_batches(
+    store: LocalObjectStore, contract: TableContract, segment: Digest, tallies: Sequence[_Tally]
+) -> Generator[pa.RecordBatch, None, None]:
+    for tally in tallies:
+        tally.records = 0 if tally.unreadable is None else 1
+        if tally.unreadable is not None:
+            continue
+        try:
+            for records in read_ahead(_read(store, contract, tally.ref)):
+                tally.records += records.count
+                if records.table.num_rows:
+                    yield from _with_lineage(records.table, tally.ref.digest, segment).to_batches()
+        except UndecodableError as error:
+            tally.unreadable = error
+            raise
+
+
+def _read(
+    store: LocalObjectStore, contract: TableContract, source: BlobRef, only: np.ndarray | None = None
+) -> Iterator[Records]:
+    with store.open(blob_key(source.digest)) as file:
+        yield from read_records(file, contract, only=only)
+
+
+def read_ahead(items: Iterator[Records], depth: int = 2) -> Generator[Records, None, None]:
+    """Parse in a thread while DuckDB, on the other cores, consumes: Arrow's parser does not hold Python's lock."""
+    pending: deque[Future[Records | None]] = deque()
+    with ThreadPoolExecutor(max_workers=1) as parser:
+        try:
+            for _ in range(depth):
+                pending.append(parser.submit(next, items, None))
+            while (records := pending.popleft().result()) is not None:
+                pending.append(parser.submit(next, items, None))
+                yield records
+        finally:
+            for future in pending:
+                future.cancel()
+
+
+def _with_lineage(table: pa.Table, source: str, segment: str) -> pa.Table:
+    for name, value in (("_hg_source", source), ("_hg_segment", segment)):
+        codes = pa.array(np.zeros(table.num_rows, dtype=np.int8))
+        table = table.append_column(name, pa.DictionaryArray.from_arrays(codes, pa.array([value])))
+    return table
+
+
+def _bad_records(valid: Path, tallies: Sequence[_DropTally]) -> list[np.ndarray]:
+    """Per drop the numbers of the records that are not in the valid file: whatever is missing there was bad."""
+    good = pq.read_table(valid, columns=["_hg_source", "_hg_record"], read_dictionary=["_hg_source"], partitioning=None)
+    sources = good["_hg_source"].unify_dictionaries().combine_chunks()
+    codes = {digest: code for code, digest in enumerate(sources.dictionary.to_pylist())}
+    indices, numbers = sources.indices.to_numpy(), good["_hg_record"].to_numpy()
+    result = []
+    for tally in tallies:
+        there = np.zeros(tally.records + 1, dtype=bool)
+        there[0] = True
+        there[numbers[indices == codes.get(tally.ref.digest, -1)]] = True
+        result.append(np.flatnonzero(~there))
+    return result
+
+
+def _all_quarantined(
+    store: LocalObjectStore,
+    contract: TableContract,
+    segment: Digest,
+    tallies: Sequence[_Tally],
+    bad: Sequence[np.ndarray],
+) -> Iterator[pa.RecordBatch]:
+    for tally, numbers in zip(tallies, bad, strict=True):
+        if tally.unreadable is not None:
+            yield from _batches([_unreadable_row(store, tally.ref, tally.unreadable, segment)])
+        elif len(numbers):
+            yield from quarantine_batches(store, contract, segment, tally.ref, numbers)
+
+
+def _unreadable_row(store: LocalObjectStore, source: BlobRef, error: UndecodableError, segment: Digest) -> dict[str, object]:
+    with store.open(blob_key(source.digest)) as file:
+        head = file.read(_HEAD_SHOWN_BYTES)
+    return {
+        "_hg_source": source.digest,
+        "_hg_record": 1,
+        "_hg_segment": segment,
+        "byte_start": 0,
+        "byte_end": source.size_bytes,
+        "raw": head.decode("utf-8", "backslashreplace"),
+        "reasons": [reason(error.reason, None, str(error))],
+    }
+
+
+def _batches(rows: list[dict[str, object]]) -> list[pa.RecordBatch]:
+    return pa.Table.from_pylist(rows, schema=QUARANTINE_SCHEMA).to_batches()

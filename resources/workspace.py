@@ -1,0 +1,61 @@
+"""One installation, opened: settings, store, catalogue, contracts, and the readers over them."""
+
+from __future__ import annotations
+
+import datetime as dt
+from functools import cached_property
+
+from contracts.table_contract import TableContract
+from resources.captures import CaptureLog
+from resources.contract_registry import ContractRegistry
+from resources.file_catalogue import FileCatalogue
+from resources.object_store import LocalObjectStore
+from resources.settings import Settings
+from resources.table_reader import TableReader
+
+
+class Workspace:
+    """Opens each part when it is first needed; holds no state of its own."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+
+    @classmethod
+    def from_environment(cls) -> Workspace:
+        """The installation that the environment names."""
+        return cls(Settings.from_environment())
+
+    @cached_property
+    def store(self) -> LocalObjectStore:
+        """Blobs, tables, commits."""
+        self.settings.prepare()
+        return LocalObjectStore(self.settings.store)
+
+    @cached_property
+    def catalogue(self) -> FileCatalogue:
+        """The index over drop folder and capture log."""
+        self.settings.prepare()
+        return FileCatalogue(self.settings.database)
+
+    @cached_property
+    def contracts(self) -> ContractRegistry:
+        """The table contracts, as they are now."""
+        return ContractRegistry.load(self.settings.contracts)
+
+    @cached_property
+    def reader(self) -> TableReader:
+        """What is current, verified."""
+        return TableReader(self.store, self.catalogue)
+
+    @cached_property
+    def capture_log(self) -> CaptureLog:
+        """What arrived, in order."""
+        return CaptureLog(self.store)
+
+    def contract(self, table: str) -> TableContract:
+        """A table's contract, or an error that says what there is."""
+        return self.contracts.table(table)
+
+    def now(self) -> dt.datetime:
+        """The time, aware, in UTC. The only clock the platform reads."""
+        return dt.datetime.now(dt.UTC)

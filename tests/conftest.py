@@ -1,0 +1,42 @@
+"""What every test may ask for: the real data, a home of its own, and properties that fail the same way twice."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, settings
+
+# In CI the examples are the same every time, so that a red run can be repeated; at a desk they are new every time.
+settings.register_profile(
+    "ci", derandomize=True, deadline=None, print_blob=True, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.register_profile("desk", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci" if os.environ.get("CI") else "desk"))
+
+
+@pytest.fixture(scope="session")
+def corpora() -> Path:
+    """The folder of real data, which is not part of the project."""
+    folder = os.environ.get("HASHGATE_CORPORA")
+    if not folder:
+        pytest.skip("HASHGATE_CORPORA is not set: it names the folder with the real data (pcm-regioni, jcs)")
+    if not Path(folder).is_dir():
+        pytest.fail(f"HASHGATE_CORPORA is {folder}, which is no folder")
+    return Path(folder)
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty HASHGATE_HOME with its drop folder; no setting of the person who runs the tests shines through."""
+    for name in [name for name in os.environ if name.startswith(("HASHGATE_", "DAGSTER_"))]:
+        if name != "HASHGATE_CORPORA":
+            monkeypatch.delenv(name)
+    folder = tmp_path / "home"
+    (folder / "drops").mkdir(parents=True)
+    (folder / "dagster").mkdir()
+    monkeypatch.setenv("HASHGATE_HOME", str(folder))
+    monkeypatch.setenv("DAGSTER_HOME", str(folder / "dagster"))
+    monkeypatch.setenv("DAGSTER_DISABLE_TELEMETRY", "yes")
+    return folder

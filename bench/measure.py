@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import re
 import sys
+import time
 from importlib import import_module
 from pathlib import Path
 
@@ -27,8 +28,10 @@ def peak_bytes() -> int:
 
 def main(side: str, table: str, csv: str, folder: str) -> None:
     """Measure once and print what was seen."""
-    seen = import_module(SIDES[side]).ingest_file(TABLES[table], Path(csv), Path(folder))
-    print(json.dumps(seen | {"peak_bytes": peak_bytes()}))
+    ingest_file = import_module(SIDES[side]).ingest_file
+    before = time.process_time()
+    seen = ingest_file(TABLES[table], Path(csv), Path(folder))
+    print(json.dumps(seen | {"cpu_s": time.process_time() - before, "peak_bytes": peak_bytes()}))
 
 
 if __name__ == "__main__":

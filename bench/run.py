@@ -195,12 +195,12 @@ def render(results: Mapping[str, Any]) -> str:
         verdict = "kept" if figure["kept"] else "**missed**"
         unit = figure["unit"]
         lines.append(f"| {figure['what']} | {figure['value']:.2f} {unit} | {figure['limit']:.2f} {unit} | {verdict} |")
-    lines += ["", f"| File | MB | Side | total s | {' | '.join(STAGES)} | peak MiB |", "| --- " * 9 + "|"]
+    lines += ["", f"| File | MB | Side | total s | {' | '.join(STAGES)} | CPU s | peak MiB |", "| --- " * 10 + "|"]
     for case in results["cases"]:
         for side, median in case["medians"].items():
             stages = " | ".join(f"{median[stage]:.3f}" if stage in median else "" for stage in STAGES)
-            size, peak = case["size_bytes"] / 1e6, median["peak_bytes"] / (1 << 20)
-            lines.append(f"| {case['name']} | {size:.0f} | {side} | {median['total_s']:.3f} | {stages} | {peak:.0f} |")
+            row = f"| {case['name']} | {case['size_bytes'] / 1e6:.0f} | {side} | {median['total_s']:.3f} | {stages}"
+            lines.append(f"{row} | {median['cpu_s']:.2f} | {median['peak_bytes'] / (1 << 20):.0f} |")
     about = "; ".join(f"{name} {value}" for name, value in results["machine"].items())
     return "\n".join([*lines, "", f"Where: {about}.", ""])
 

@@ -12,7 +12,7 @@ from typing import Any, Literal, Self
 from pydantic import AwareDatetime, Field, model_validator
 
 from contracts.canonical import canonical_bytes, parse_json
-from contracts.gates import GateReceipt, all_passed
+from contracts.gates import GATES, PRODUCED_GATES, GateReceipt, all_passed
 from contracts.refs import Digest, Frozen, digest_json
 from contracts.segments import ParserIdentity, StoredFile
 
@@ -42,6 +42,8 @@ class ContractStamp(Frozen):
 class Candidate(Frozen):
     """A partition version as it stands before anybody may read it."""
 
+    origin: Literal["drops", "asset"] = "drops"
+    """`drops`: parsed from what arrived. `asset`: the table that an asset returned; its drops are other versions."""
     table: str
     partition: str
     view_key: Digest
@@ -62,6 +64,11 @@ class Candidate(Frozen):
     """Including the overlay's."""
     run_id: str
 
+    @property
+    def gates(self) -> tuple[str, ...]:
+        """The gates that this candidate must pass, in order."""
+        return GATES if self.origin == "drops" else PRODUCED_GATES
+
 
 class Commit(Frozen):
     """One link of a partition's chain."""
@@ -76,7 +83,7 @@ class Commit(Frozen):
 
     @model_validator(mode="after")
     def _only_what_passed_is_published(self) -> Self:
-        if self.kind == "publish" and not all_passed(self.receipts):
+        if self.kind == "publish" and not all_passed(self.receipts, self.candidate.gates):
             msg = "a commit publishes what every gate passed, and here one did not"
             raise ValueError(msg)
         if (self.number == 1) != (self.parent is None) and self.kind == "publish":

@@ -19,7 +19,6 @@ from contracts.framing import Flaw, FrameBatch, FrameKind, Uint8s, frame_csv
 from contracts.json_texts import json_objects, json_strings
 from contracts.reasons import Reason
 from contracts.record_runs import (
-    RECORD_COLUMN,
     Bools,
     Int64s,
     Matching,
@@ -39,7 +38,9 @@ _BOM = b"\xef\xbb\xbf"
 _FLAWS = {flaw: Reason[flaw.name] for flaw in Flaw if flaw is not Flaw.NONE}
 
 
-def read_csv(chunks: Iterable[bytes], contract: TableContract, csv: CsvFormat, only: Int64s | None) -> Iterator[Records]:
+def read_csv(
+    chunks: Iterable[bytes], contract: TableContract, csv: CsvFormat, only: Int64s | None
+) -> Iterator[Records]:
     """Records of a decoded CSV file; see `contracts.records.read_records`."""
     reader = _CsvReader(contract, csv)
     matching = None if csv.header else match_columns([c.name for c in contract.columns], contract)
@@ -87,7 +88,9 @@ class _CsvReader:
             return _unreadable_header(Reason.UNDECODABLE_TEXT)
         return match_columns(names, self._contract)
 
-    def read(self, records: Slices, flaws: Uint8s, wanted: Int64s, matching: Matching) -> tuple[pa.Table, list[Refusal]]:
+    def read(
+        self, records: Slices, flaws: Uint8s, wanted: Int64s, matching: Matching
+    ) -> tuple[pa.Table, list[Refusal]]:
         """Rows and refusals of the `wanted` ones among `records`."""
         asked, flaws = records.where(wanted), flaws[wanted]
         flawed = flaws != Flaw.NONE
@@ -116,7 +119,10 @@ class _CsvReader:
         escaped = self._with_escape(records)
         if not escaped.any():
             return self._parse_in_bulk(records, width)
-        rows, others = self._parse_in_bulk(records.where(~escaped), width), self._parse_singly(records.where(escaped), width)
+        rows, others = (
+            self._parse_in_bulk(records.where(~escaped), width),
+            self._parse_singly(records.where(escaped), width),
+        )
         numbers = np.concatenate((rows.numbers, others.numbers))
         order = np.argsort(numbers)
         columns = [pa.concat_arrays(pair).take(order) for pair in zip(rows.columns, others.columns, strict=True)]
@@ -182,7 +188,7 @@ class _CsvReader:
             )
         except pa.ArrowInvalid:
             return None, misfits
-        return [column.combine_chunks() for column in table.columns], misfits
+        return [_single_chunk(column) for column in table.columns], misfits
 
     def _parse_singly(self, records: Slices, width: int) -> _Rows:
         """The same as in bulk, one record after the other."""
@@ -266,6 +272,11 @@ def _misfit(number: int, expected: int, found: int) -> Refusal:
 
 def _no_text(number: int) -> Refusal:
     return Refusal(number, Reason.UNDECODABLE_TEXT, None, Reason.UNDECODABLE_TEXT.meaning)
+
+
+def _single_chunk(column: pa.ChunkedArray) -> pa.Array:
+    """One block gives one chunk, which combining would copy."""
+    return column.chunk(0) if column.num_chunks == 1 else column.combine_chunks()
 
 
 def _no_texts(width: int) -> list[pa.StringArray]:

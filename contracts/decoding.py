@@ -24,7 +24,7 @@ _COMPRESSED_BYTES = 64 << 10
 _GZIP_MAGIC, _ZSTD_MAGIC = b"\x1f\x8b", b"\x28\xb5\x2f\xfd"
 _GZIP_WINDOW = 16 + zlib.MAX_WBITS
 _INVALID = "hashgate-invalid"
-_NOT_FOR_STREAMS = frozenset({"idna", "punycode", "undefined", "unicode_escape", "raw_unicode_escape", "utf-7"})
+_NOT_FOR_STREAMS = frozenset({"idna", "punycode", "unicode_escape", "raw_unicode_escape", "utf-7"})
 
 
 class UndecodableError(DropError):
@@ -60,14 +60,14 @@ def text_encoding(name: str) -> str:
         ValueError: Python has no such codec, or it is not one that turns a stream of bytes into text.
     """
     try:
-        codec = codecs.lookup(name)
-    except LookupError:
-        codec = None
-    # `_is_text_encoding` is what bytes.decode itself asks; there is no public spelling.
-    if codec is None or not codec._is_text_encoding or codec.name in _NOT_FOR_STREAMS or not codec.incrementaldecoder:
+        "a".encode(name)  # refuses codecs that turn bytes into bytes, such as base64
+        codec = codecs.lookup(name).name
+    except (LookupError, UnicodeError):
+        codec = ""
+    if not codec or codec in _NOT_FOR_STREAMS:
         msg = f"{name!r} is no text encoding this platform reads: use utf-8, utf-16, cp1252, iso8859-1 or the like"
         raise ValueError(msg)
-    return "utf-8" if codec.name == "utf-8-sig" else codec.name
+    return "utf-8" if codec == "utf-8-sig" else codec
 
 
 def _transcode(chunks: Iterable[bytes], codec: str) -> Iterator[bytes]:
@@ -150,7 +150,7 @@ def _gunzip(source: _Source) -> Iterator[bytes]:
         try:
             plain = member.decompress(data, _BLOCK_BYTES)
         except zlib.error as error:
-            raise _broken("gzip", source, str(error)) from None
+            raise _broken(source, codec="gzip", problem=str(error)) from None
         if plain:
             yield plain
         if member.eof:
@@ -162,7 +162,7 @@ def _gunzip(source: _Source) -> Iterator[bytes]:
         else:
             data = member.unconsumed_tail or source.read(_COMPRESSED_BYTES)
     if source.position:
-        raise _broken("gzip", source, f"the file ends inside compressed member {members + 1}")
+        raise _broken(source, codec="gzip", problem=f"the file ends inside compressed member {members + 1}")
 
 
 def _after_padding(data: bytes, source: _Source) -> bytes:
@@ -180,13 +180,13 @@ def _unzstd(source: _Source) -> Iterator[bytes]:
             try:
                 plain = stream.read(_BLOCK_BYTES)
             except OSError as error:
-                raise _broken("zstd", source, str(error)) from None
+                raise _broken(source, codec="zstd", problem=str(error)) from None
             if not plain:
                 return
             yield plain
 
 
-def _broken(codec: str, source: _Source, problem: str) -> UndecodableError:
+def _broken(source: _Source, *, codec: str, problem: str) -> UndecodableError:
     return UndecodableError(
         reason=Reason.UNDECODABLE_COMPRESSION,
         where=f"{codec} data, before compressed byte {source.position}",

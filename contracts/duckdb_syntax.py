@@ -14,9 +14,7 @@ from dataclasses import dataclass
 
 import duckdb
 
-INTEGER_TYPES = frozenset(
-    {"TINYINT", "SMALLINT", "INTEGER", "BIGINT", "UTINYINT", "USMALLINT", "UINTEGER", "UBIGINT"}
-)
+INTEGER_TYPES = frozenset({"TINYINT", "SMALLINT", "INTEGER", "BIGINT", "UTINYINT", "USMALLINT", "UINTEGER", "UBIGINT"})
 _PLAIN_TYPES = INTEGER_TYPES | frozenset(
     {"VARCHAR", "BOOLEAN", "FLOAT", "DOUBLE", "DATE", "TIME", "TIMESTAMP", "TIMESTAMP WITH TIME ZONE", "JSON"}
 )
@@ -40,7 +38,7 @@ class DuckSyntax:
         if not _TYPE_SPELLING.fullmatch(spelling):
             return None
         try:
-            name = str(self._value(f"SELECT typeof(CAST(NULL AS {spelling}))"))  # noqa: S608 - the spelling is matched above
+            name = str(self._value(f"SELECT typeof(CAST(NULL AS {spelling}))"))
         except duckdb.Error:
             return None
         return name if name in _PLAIN_TYPES or _DECIMAL.fullmatch(name) else None
@@ -98,8 +96,7 @@ class DuckSyntax:
 @contextmanager
 def duck_syntax() -> Iterator[DuckSyntax]:
     """Open an in-memory database that can reach nothing, for as long as questions are asked."""
-    config = {"enable_external_access": "false", "threads": "1"}
-    with duckdb.connect(":memory:", config=config) as connection:
+    with duckdb.connect(":memory:", config={"enable_external_access": False, "threads": 1}) as connection:
         yield DuckSyntax(connection)
 
 

@@ -16,7 +16,7 @@ Rules for CSV, as a byte-by-byte machine (tests hold a literal one against this 
   is cut there, so that a file without line ends needs bounded memory.
 
 Each block is read at once in numpy: a line end is outside quotes when an even number of quotes stands before it, as
-long as every quote stands where a clean one may. Only around a quote that does not, a loop takes over, record by record.
+long as every quote stands where a clean one may. Only around a quote that does not, a loop goes record by record.
 """
 
 from __future__ import annotations
@@ -130,7 +130,8 @@ def _frames(chunks: Iterable[bytes], scanner: _Scanner, *, header: bool, block_b
         if header_due and (records := np.flatnonzero(kinds == FrameKind.RECORD)).size:
             kinds[records[0]], header_due = FrameKind.HEADER, False
         if bom:
-            ends, flaws, kinds = (np.insert(a, 0, v) for a, v in ((ends, bom), (flaws, 0), (kinds, FrameKind.BOM)))
+            ends, flaws = np.insert(ends, 0, bom), np.insert(flaws, 0, Flaw.NONE)
+            kinds = np.insert(kinds, 0, FrameKind.BOM)
         size = int(ends[-1]) if len(ends) else 0
         if size:
             yield FrameBatch(text[:size], offset, ends, kinds, flaws)
@@ -284,15 +285,16 @@ class _Marks:
 
 
 def after_odd_run(text: Uint8s, positions: Int64s, escape: int) -> NDArray[np.bool_]:
-    """Which positions directly follow an odd number of escape characters."""
-    escapes = np.flatnonzero(text == escape)
-    run_starts = np.ones(len(escapes), bool)
-    run_starts[1:] = np.diff(escapes) != 1
-    order = np.arange(len(escapes))
-    run_lengths = order - np.maximum.accumulate(np.where(run_starts, order, 0)) + 1
-    index = np.searchsorted(escapes, positions) - 1
-    follows = (index >= 0) & (escapes[np.maximum(index, 0)] == positions - 1)
-    return follows & (run_lengths[np.maximum(index, 0)] & 1 == 1)
+    """Which of the ascending `positions` directly follow an odd number of escape characters."""
+    after: NDArray[np.bool_] = (text[positions - 1] == escape) & (positions > 0)
+    candidates = np.flatnonzero(after)
+    if len(candidates):
+        escapes = np.flatnonzero(text == escape)
+        run_starts = escapes[np.concatenate((np.ones(1, bool), np.diff(escapes) != 1))]
+        places = positions[candidates]
+        run_lengths = places - run_starts[np.searchsorted(run_starts, places) - 1]
+        after[candidates] = run_lengths & 1 == 1
+    return after
 
 
 class _CsvScanner:
@@ -330,7 +332,7 @@ class _CsvScanner:
                 break
             runs.append(np.array([end for end, _ in singles], np.int64))
             flaws.append(np.array([flaw for _, flaw in singles], np.uint8))
-            # Where unclean records follow one another, looking for a clean run after each would cost more than it saves.
+            # Where unclean records crowd, looking for a clean run after each would cost more than it saves.
             position, patience = singles[-1][0], min(2 * patience, 1024)
         if not runs:
             return np.empty(0, np.int64), np.empty(0, np.uint8)

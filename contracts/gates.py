@@ -12,7 +12,10 @@ from enum import StrEnum
 from contracts.refs import Frozen
 
 GATES = ("integrity", "conservation", "contract", "quality")
-"""Every candidate passes these, in this order."""
+"""Every candidate that is made from drops passes these, in this order."""
+
+PRODUCED_GATES = ("integrity", "contract", "quality")
+"""Every candidate that an asset returned as a table: it has no drops whose records could be counted again."""
 
 FINDINGS_SHOWN = 20
 """Findings kept in a receipt; their whole number is in it too."""
@@ -52,9 +55,9 @@ class GateReceipt(Frozen):
     """What the gate measured on storage, by name."""
 
 
-def all_passed(receipts: Sequence[GateReceipt]) -> bool:
-    """Whether every gate of `GATES` is there, exactly once, and says PASS. Anything else is not a pass."""
-    return [r.gate for r in receipts] == list(GATES) and all(r.verdict is Verdict.PASS for r in receipts)
+def all_passed(receipts: Sequence[GateReceipt], gates: Sequence[str] = GATES) -> bool:
+    """Whether every one of `gates` is there, exactly once, and says PASS. Anything else is not a pass."""
+    return [r.gate for r in receipts] == list(gates) and all(r.verdict is Verdict.PASS for r in receipts)
 
 
 def receipt(

@@ -11,7 +11,6 @@ tokens, with or without a bare word (number, true, false, null) between them, ma
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -23,10 +22,10 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from contracts.framing import Uint8s, after_odd_run
-from contracts.json_texts import MAX_DEPTH, compact_json, json_strings, parse_json_text, refuse_constant
+from contracts.json_texts import MAX_DEPTH, compact_json, json_strings, parse_json_list, parse_json_text
 from contracts.record_runs import Bools, Int64s, Slices
 
-_LF, _CR, _SPACE, _QUOTE, _BACKSLASH = b"\n\r \"\\"
+_LF, _CR, _SPACE, _QUOTE, _BACKSLASH = b'\n\r "\\'
 
 _WORD = r"^(?:-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][-+]?[0-9]+)?|true|false|null)$"
 
@@ -83,7 +82,7 @@ class _Lines:
 
     def irregular(self, records: Slices) -> Bools:
         """Lines that would mislead their neighbours, or that no later step looks at closely enough."""
-        mask = np.diff(np.searchsorted(self.quotes, self.ends), prepend=0) & 1 == 1
+        mask: Bools = np.diff(np.searchsorted(self.quotes, self.ends), prepend=0) & 1 == 1
         controls = np.flatnonzero(self.bytes_ < _SPACE)
         if len(controls) > len(self.ends):
             last_two = self.bytes_[np.minimum(controls + 1, len(self.bytes_) - 1)]
@@ -106,7 +105,7 @@ def _is_utf8(data: bytes) -> bool:
 
 @dataclass(frozen=True)
 class _Tokens:
-    """Tokens of all lines in order: what each is, where it lies, its line, and the word between it and the next."""
+    """Tokens of all lines in order: what each is, where it lies, its line."""
 
     codes: Uint8s
     starts: Int64s
@@ -115,6 +114,17 @@ class _Tokens:
 
     def where(self, chosen: Bools) -> _Tokens:
         return _Tokens(self.codes[chosen], self.starts[chosen], self.ends[chosen], self.lines[chosen])
+
+
+@dataclass(frozen=True)
+class _Words:
+    """Start and end of what stands between each token and the next, spaces around it trimmed off."""
+
+    starts: Int64s
+    ends: Int64s
+
+    def where(self, chosen: Bools) -> _Words:
+        return _Words(self.starts[chosen], self.ends[chosen])
 
 
 @dataclass(frozen=True)
@@ -169,7 +179,10 @@ class Members:
         tokens = _flat(_tokens(lines), sound)
         words = _words(lines.bytes_, tokens)
         _check_neighbours(tokens, words, sound)
-        found = _members(tokens.where(sound[tokens.lines]), words[:, sound[tokens.lines]])
+        if not sound.all():
+            kept = sound[tokens.lines]
+            tokens, words = tokens.where(kept), words.where(kept)
+        found = _members(tokens, words)
         found, rewritten = _checked(lines, found, sound)
         names = _between(lines.data, found.name_starts, found.name_ends).dictionary_encode()
         of_all = np.zeros(len(records), bool)
@@ -196,14 +209,16 @@ class Members:
 
     @cached_property
     def _is_null(self) -> Bools:
-        nulls = self._codes == _OTHER
+        nulls: Bools = self._codes == _OTHER
         words = np.flatnonzero(nulls)
         nulls[words] = np.asarray(pc.equal(self._values.take(pa.array(words)), "null"))
         return nulls
 
     @cached_property
-    def _rewritten_index(self) -> Int64s:
-        return np.array(sorted(self._rewritten), np.int64)
+    def _is_rewritten(self) -> Bools:
+        mask = np.zeros(len(self.lines), bool)
+        mask[list(self._rewritten)] = True
+        return mask
 
     def _by_line(self, index: Int64s) -> pa.StringArray:
         if len(index) == len(self.sound):
@@ -213,9 +228,9 @@ class Members:
             source[self.lines[index]], absent[self.lines[index]] = index, False
             values = self._values.take(pa.array(source, mask=absent))
         if self._rewritten:
-            changed = np.intersect1d(index, self._rewritten_index, assume_unique=True)
+            changed = index[self._is_rewritten[index]]
             texts = pa.array([self._rewritten[i] for i in changed.tolist()], pa.string())
-            values = pc.replace_with_mask(values, self._mask(changed), texts)
+            values = pc.replace_with_mask(values, self._mask(changed), texts) if len(changed) else values
         return values
 
     def _mask(self, index: Int64s) -> pa.BooleanArray:
@@ -226,15 +241,15 @@ class Members:
 
 def _tokens(lines: _Lines) -> _Tokens:
     values = lines.bytes_
-    is_quote = np.zeros(len(values), np.uint8)
-    is_quote[lines.quotes] = 1
-    inside = np.bitwise_xor.accumulate(is_quote).view(bool) if len(values) else is_quote.view(bool)
     folded = values | 0x20  # [ and { alike, ] and } alike
     marks = (folded == 0x7B) | (folded == 0x7D) | (values == 0x2C) | (values == 0x3A)
-    marks &= ~inside
-    marks[lines.quotes[0::2]] = True
+    marks[lines.quotes] = True
     marks[lines.ends - 1] = True
     starts = np.flatnonzero(marks)
+    codes = values[starts]
+    is_quote = codes == _QUOTE
+    # After an opening quote the count is odd, after a closing one even: what opens stays, and what is outside.
+    starts = starts[np.cumsum(is_quote) & 1 == is_quote]
     codes = values[starts]
     ends = starts + 1
     ends[codes == _QUOTE] = lines.quotes[1::2] + 1
@@ -244,29 +259,25 @@ def _tokens(lines: _Lines) -> _Tokens:
 
 def _flat(tokens: _Tokens, sound: Bools) -> _Tokens:
     """Codes in place of bytes, and each nested value as one token; unbalanced lines are left out, and unsound."""
-    depths = np.cumsum(_DEPTHS[tokens.codes])
-    at_end = depths[tokens.codes == _LF]
-    depths -= np.concatenate((np.zeros(1, np.int64), at_end))[tokens.lines]
-    is_end = tokens.codes == _LF
+    steps = _DEPTHS[tokens.codes]
+    depths, is_end = np.cumsum(steps), tokens.codes == _LF
+    depths -= np.concatenate((np.zeros(1, np.int64), depths[is_end]))[tokens.lines]
     sound[tokens.lines[(depths < 0) | (depths > MAX_DEPTH) | (is_end & (depths != 0))]] = False
-    balanced = sound[tokens.lines]
-    tokens, depths = tokens.where(balanced), depths[balanced]
-    closes = _DEPTHS[tokens.codes] < 0
-    codes = _CODES[tokens.codes]
+    if not sound.all():
+        balanced = sound[tokens.lines]
+        tokens, depths, steps = tokens.where(balanced), depths[balanced], steps[balanced]
+    codes, ends = _CODES[tokens.codes], tokens.ends
     if depths.max(initial=0) > 1:
-        begins, finishes = (depths == 2) & (_DEPTHS[tokens.codes] > 0), (depths == 1) & closes
-        ends = tokens.ends.copy()
-        ends[begins] = tokens.ends[finishes]
-        codes[begins] = _NESTED
+        begins, finishes = (depths == 2) & (steps > 0), (depths == 1) & (steps < 0)
+        ends[begins], codes[begins] = ends[finishes], _NESTED
         outer = begins | ~((depths >= 2) | finishes)
-        tokens, codes = _Tokens(codes, tokens.starts, ends, tokens.lines).where(outer), codes[outer]
-    after_open = np.concatenate((np.zeros(1, bool), np.isin(codes[:-1], (_OPEN, _COMMA))))
-    codes = np.where((codes == _STRING) & after_open[: len(codes)], np.uint8(_NAME), codes)
-    return _Tokens(codes, tokens.starts, tokens.ends, tokens.lines)
+        tokens, codes, ends = tokens.where(outer), codes[outer], ends[outer]
+    before_name = (codes == _OPEN) | (codes == _COMMA)
+    codes[1:][before_name[:-1] & (codes[1:] == _STRING)] = _NAME
+    return _Tokens(codes, tokens.starts, ends, tokens.lines)
 
 
-def _words(values: Uint8s, tokens: _Tokens) -> NDArray[np.int64]:
-    """Start and end of what stands between each token and the next, a few spaces trimmed off: shape (2, tokens)."""
+def _words(values: Uint8s, tokens: _Tokens) -> _Words:
     starts = tokens.ends.copy()
     ends = np.concatenate((tokens.starts[1:], tokens.ends[-1:]))
     gaps = np.flatnonzero(ends > starts)
@@ -277,30 +288,34 @@ def _words(values: Uint8s, tokens: _Tokens) -> NDArray[np.int64]:
         blank = values[ends[gaps] - 1] <= _SPACE
         ends[gaps[blank]] -= 1
         gaps = gaps[ends[gaps] > starts[gaps]]
-    return np.stack((starts, ends))
+    return _Words(starts, ends)
 
 
-def _check_neighbours(tokens: _Tokens, words: NDArray[np.int64], sound: Bools) -> None:
-    left = np.concatenate((np.array([_END], np.uint8), tokens.codes[:-1]))[: len(tokens.codes)]
-    word = np.concatenate((np.zeros(1, bool), words[1, :-1] > words[0, :-1]))[: len(tokens.codes)]
-    fits = _NEIGHBOURS[left, tokens.codes, word.astype(np.intp)]
-    sound[tokens.lines[~fits]] = False
+def _check_neighbours(tokens: _Tokens, words: _Words, sound: Bools) -> None:
+    if not len(tokens.codes):
+        return
+    left, word = np.empty_like(tokens.codes), np.zeros_like(tokens.codes)
+    left[0], left[1:] = _END, tokens.codes[:-1]
+    word[1:] = words.ends[:-1] > words.starts[:-1]
+    fits = _NEIGHBOURS.reshape(-1)[left * np.uint8(18) + tokens.codes * np.uint8(2) + word]
+    if not fits.all():
+        sound[tokens.lines[~fits]] = False
 
 
-def _members(tokens: _Tokens, words: NDArray[np.int64]) -> _Found:
+def _members(tokens: _Tokens, words: _Words) -> _Found:
     """Members of sound lines: after a name comes its colon, after that a string, a nested value or a word."""
     names = np.flatnonzero(tokens.codes == _NAME)
     values = names + 2
     codes = tokens.codes[values]
-    codes[~np.isin(codes, (_STRING, _NESTED))] = _OTHER
+    codes[(codes == _COMMA) | (codes == _CLOSE)] = _OTHER
     quotes = (codes == _STRING).astype(np.int64)
     is_word = codes == _OTHER
     return _Found(
         lines=tokens.lines[names],
         name_starts=tokens.starts[names] + 1,
         name_ends=tokens.ends[names] - 1,
-        starts=np.where(is_word, words[0, names + 1], tokens.starts[values] + quotes),
-        ends=np.where(is_word, words[1, names + 1], tokens.ends[values] - quotes),
+        starts=np.where(is_word, words.starts[names + 1], tokens.starts[values] + quotes),
+        ends=np.where(is_word, words.ends[names + 1], tokens.ends[values] - quotes),
         codes=codes,
     )
 
@@ -333,12 +348,17 @@ def _checked(lines: _Lines, found: _Found, sound: Bools) -> tuple[_Found, dict[i
 
 
 def _contains(positions: Int64s, starts: Int64s, ends: Int64s) -> Bools:
-    return np.searchsorted(positions, starts) < np.searchsorted(positions, ends)
+    """Which of the ascending ranges hold any of the positions."""
+    mask = np.zeros(len(starts), bool)
+    ranges = np.searchsorted(starts, positions, "right") - 1
+    ranges = ranges[(ranges >= 0) & (positions < ends[np.maximum(ranges, 0)])] if len(starts) else ranges[:0]
+    mask[ranges] = True
+    return mask
 
 
 def _are_words(data: bytes, found: _Found) -> Bools:
     """Whether each bare word is a number, true, false or null; True for other values."""
-    right = found.codes != _OTHER
+    right: Bools = found.codes != _OTHER
     index = np.flatnonzero(~right)
     words = _between(data, found.starts[index], found.ends[index])
     right[index] = np.asarray(pc.match_substring_regex(words, _WORD))
@@ -349,7 +369,7 @@ def _unescaped(contents: Sequence[str]) -> Sequence[str | None]:
     """Contents of strings, escapes resolved; None for one that is not JSON, or no Unicode text."""
     strings = [f'"{content}"' for content in contents]
     try:
-        texts: list[str] = json.loads(f"[{','.join(strings)}]")
+        texts: list[str] = parse_json_list(strings)
         "".join(texts).encode()
     except ValueError:
         return [_rewritten(string) for string in strings]
@@ -360,7 +380,7 @@ def _compacted(pieces: Sequence[str]) -> Sequence[str | None]:
     """Nested values without white space; None for one that is not JSON, or no Unicode text."""
     texts = [None if " " in piece or "\\" in piece else piece for piece in pieces]
     try:
-        json.loads(f"[{','.join(text for text in texts if text is not None)}]", parse_constant=refuse_constant)
+        parse_json_list(text for text in texts if text is not None)
     except ValueError:
         texts = [None] * len(pieces)
     return [_rewritten(piece) if text is None else text for piece, text in zip(pieces, texts, strict=True)]

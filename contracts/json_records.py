@@ -8,7 +8,7 @@ numbers keep every digit they were written with.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -17,7 +17,7 @@ import pyarrow.compute as pc
 
 from contracts.framing import Flaw, FrameKind, frame_lines
 from contracts.json_members import Members
-from contracts.json_texts import Literal, Pairs, compact_json, json_string, json_strings, parse_json_text
+from contracts.json_texts import Pairs, compact_json, json_string, parse_json_text
 from contracts.reasons import Reason
 from contracts.record_runs import (
     Bools,
@@ -35,6 +35,9 @@ from contracts.record_runs import (
 )
 from contracts.table_contract import LINEAGE_PREFIX, JsonLinesFormat, TableContract
 
+_BLOCK_BYTES = 1 << 20
+"""Smaller than for CSV: many positions are kept for each byte, and they should stay in the processor's cache."""
+
 _MANY_EXTRAS = 64
 """More undeclared names than this in one block are not worth columns of their own."""
 
@@ -45,7 +48,7 @@ def read_json_lines(
     """Records of a decoded JSON Lines file; see `contracts.records.read_records`."""
     reader = _LineReader(contract)
     first = 1
-    for batch in frame_lines(chunks, jsonl):
+    for batch in frame_lines(chunks, jsonl, block_bytes=_BLOCK_BYTES):
         frames = np.flatnonzero(batch.kinds == FrameKind.RECORD)
         wanted = wanted_records(only, first, len(frames))
         if len(wanted):
@@ -86,79 +89,70 @@ class _LineReader:
         members = Members.of(records)
         targets = self._targets(members)
         taken = members.sound & ~self._against_contract(members, targets)
-        chosen = taken[members.lines]
-        columns = [members.texts(np.flatnonzero(chosen & (targets == i))) for i in range(len(self._contract.columns))]
+        chosen = np.flatnonzero(taken[members.lines])
+        by_target = _by_value(targets[members.name_codes[chosen]])
+        indexes = {target: chosen[places] for target, places in by_target.items()}
+        nothing = np.empty(0, np.int64)
+        columns = [members.texts(indexes.get(i, nothing)) for i in range(len(self._contract.columns))]
         if self._keep:
-            columns.append(self._extras(members, targets, chosen))
+            extras = {members.names[-1 - target]: index for target, index in indexes.items() if target < 0}
+            columns.append(_extras(members, extras))
         table = pa.Table.from_arrays([*columns, pa.array(records.numbers)], schema=self._schema)
         return table if taken.all() else table.filter(pa.array(taken)), taken
 
     def _targets(self, members: Members) -> Int64s:
-        """For each member the position of its column, or -1 - (index of its name) when it is undeclared."""
+        """For each name the position of its column, or -1 - (its own index) when it is undeclared."""
         targets = [self._positions.get(name, -1 - i) for i, name in enumerate(members.names)]
-        return np.array(targets, np.int64)[members.name_codes]
+        return np.array(targets, np.int64)
 
     def _against_contract(self, members: Members, targets: Int64s) -> Bools:
         """Lines with a column twice, with one that must not be there, or without one that must."""
         lines, against = members.lines, np.zeros(len(members.sound), bool)
-        span = len(self._positions) + len(members.names) + 1
-        cells = np.sort(lines * span + (targets + len(members.names)))
-        against[cells[1:][np.diff(cells) == 0] // span] = True
+        against[_lines_with_repeats(members, targets)] = True
         undeclared = [name for name in members.names if name not in self._positions]
         if undeclared:
             welcome = self._keep and len(undeclared) <= _MANY_EXTRAS
-            refused = np.array([not welcome or name.startswith(LINEAGE_PREFIX) for name in members.names])
-            against[lines[(targets < 0) & refused[members.name_codes]]] = True
+            refused = [
+                name not in self._positions and (not welcome or name.startswith(LINEAGE_PREFIX))
+                for name in members.names
+            ]
+            against[lines[np.array(refused)[members.name_codes]]] = True
         for position in self._needed:
             present = np.zeros(len(against), bool)
-            present[lines[targets == position]] = True
+            present[lines[np.isin(members.name_codes, np.flatnonzero(targets == position))]] = True
             against |= ~present
         return against
-
-    def _extras(self, members: Members, targets: Int64s, chosen: Bools) -> pa.StringArray:
-        """Undeclared members as one JSON object a line, names ascending."""
-        pieces = []
-        for name, code in sorted((name, i) for i, name in enumerate(members.names) if name not in self._positions):
-            index = np.flatnonzero(chosen & (targets == -1 - code))
-            if len(index):
-                piece = pc.binary_join_element_wise(f",{json_string(name)}:", members.json(index), "")
-                pieces.append(pc.fill_null(piece, ""))
-        if not pieces:
-            return pa.nulls(len(members.sound), pa.string())
-        inner = pc.binary_join_element_wise(*pieces, "")
-        objects = pc.binary_join_element_wise(pc.utf8_replace_slice(inner, 0, 1, "{"), "}", "")
-        return pc.if_else(pc.equal(inner, ""), pa.scalar(None, pa.string()), objects)
 
     def _read_singly(self, records: Slices) -> tuple[pa.Table, list[Refusal]]:
         rows: list[list[Any]] = []
         refused: list[Refusal] = []
         for number, line in records.pieces():
-            outcome = self._read_line(line)
-            if isinstance(outcome, list):
-                rows.append([*outcome, number])
+            cells, problems = self._read_line(line)
+            if problems:
+                refused += [problem.of(number) for problem in problems]
             else:
-                refused += [problem.of(number) for problem in outcome]
+                rows.append([*cells, number])
         columns = zip(*rows, strict=True) if rows else [[]] * len(self._schema)
         arrays = [pa.array(column, kind) for column, kind in zip(columns, self._schema.types, strict=True)]
         return pa.Table.from_arrays(arrays, schema=self._schema), refused
 
-    def _read_line(self, line: bytes) -> list[str | None] | Sequence[Problem]:
-        """The cells of one line, `_hg_extra` included, or why there are none."""
+    def _read_line(self, line: bytes) -> tuple[list[str | None], Sequence[Problem]]:
+        """The cells of one line, `_hg_extra` included, and why it is no row."""
         try:
             value = parse_json_text(line.decode())
         except UnicodeDecodeError:
-            return [_no_text]
+            return [], [_no_text]
         except ValueError as error:
-            return [Problem(Reason.NOT_JSON, None, f"the line is not JSON: {error}")]
+            return [], [Problem(Reason.NOT_JSON, None, f"the line is not JSON: {error}")]
         if not isinstance(value, Pairs):
-            return [Problem(Reason.NOT_AN_OBJECT, None, Reason.NOT_AN_OBJECT.meaning)]
+            return [], [Problem(Reason.NOT_AN_OBJECT, None, Reason.NOT_AN_OBJECT.meaning)]
         cells, extras, problems = self._sort_out(value)
         if problems:
-            return problems
+            return [], problems
         texts = [None if cell is None else _text(cell) for cell in cells]
         if self._keep:
             texts.append(compact_json(Pairs(sorted(extras.items()))) if extras else None)
-        return texts if all(text is None or _is_unicode(text) for text in texts) else [_half_character]
+        return texts, [] if all(text is None or _is_unicode(text) for text in texts) else [_half_character]
 
     def _sort_out(self, members: Pairs) -> tuple[list[Any], dict[str, Any], Sequence[Problem]]:
         """Values for the contract's columns, undeclared ones, and what is wrong with the names."""
@@ -181,6 +175,40 @@ class _LineReader:
             self._contract, undeclared=list(extras), repeated=repeated, missing=missing, subject="record"
         )
         return cells, extras, problems
+
+
+def _by_value(values: Int64s) -> dict[int, Int64s]:
+    """For each value where it stands, ascending."""
+    order = np.argsort(values, kind="stable")
+    found, firsts = np.unique(values[order], return_index=True)
+    return dict(zip(found.tolist(), np.split(order, firsts[1:]), strict=True)) if len(found) else {}
+
+
+def _lines_with_repeats(members: Members, targets: Int64s) -> Int64s:
+    """Lines in which two members have one target."""
+    codes, span = members.name_codes, len(targets)
+    if len(np.unique(targets)) < span:
+        codes = np.unique(targets, return_inverse=True)[1][codes]
+    cells = members.lines * span + codes
+    steps = np.diff(cells)
+    if (steps > 0).all():  # as it is where every line has its names in the order of the first one
+        return np.empty(0, np.int64)
+    cells = np.sort(cells)
+    repeats: Int64s = cells[1:][np.diff(cells) == 0] // span
+    return repeats
+
+
+def _extras(members: Members, extras: Mapping[str, Int64s]) -> pa.StringArray:
+    """Undeclared members, given by name, as one JSON object a line, names ascending."""
+    if not extras:
+        return pa.nulls(len(members.sound), pa.string())
+    pieces = []
+    for name, index in sorted(extras.items()):
+        piece = pc.binary_join_element_wise(f",{json_string(name)}:", members.json(index), "")
+        pieces.append(pc.fill_null(piece, ""))
+    inner = pc.binary_join_element_wise(*pieces, "")
+    objects = pc.binary_join_element_wise(pc.utf8_replace_slice(inner, 0, 1, "{"), "}", "")
+    return pc.if_else(pc.equal(inner, ""), pa.scalar(None, pa.string()), objects)
 
 
 _no_text = Problem(Reason.UNDECODABLE_TEXT, None, Reason.UNDECODABLE_TEXT.meaning)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, NoReturn
 
 import pyarrow as pa
@@ -47,6 +47,16 @@ def parse_json_text(text: str) -> Any:
     return _DECODER.decode(text)
 
 
+def parse_json_list(texts: Iterable[str]) -> list[Any]:
+    """Read many JSON values at once, numbers as Python's.
+
+    Raises:
+        ValueError: At least one of them is not JSON.
+    """
+    values: list[Any] = _CHECKER.decode(f"[{','.join(texts)}]")
+    return values
+
+
 def compact_json(value: Any) -> str:
     """Write what `parse_json_text` gave, without white space; numbers as they were written."""
     if isinstance(value, Literal):
@@ -62,7 +72,7 @@ def compact_json(value: Any) -> str:
 
 def json_string(text: str) -> str:
     """One text as a JSON string, other alphabets as they are."""
-    return json.dumps(text, ensure_ascii=False)
+    return _ENCODER.encode(text)
 
 
 def json_strings(texts: pa.StringArray) -> pa.StringArray:
@@ -96,8 +106,7 @@ def _depth(text: str) -> int:
     return deepest
 
 
-def refuse_constant(word: str) -> NoReturn:
-    """What Python's reader calls at NaN and Infinity, which RFC 8259 does not have."""
+def _refuse_constant(word: str) -> NoReturn:
     msg = f"JSON has no {word}"
     raise ValueError(msg)
 
@@ -106,6 +115,10 @@ _BRACKET_OR_STRING = re.compile(r'"(?:[^"\\]|\\.)*"?|[][{}]', re.DOTALL)
 
 _WORDS = {True: "true", False: "false", None: "null"}
 
+_ENCODER = json.JSONEncoder(ensure_ascii=False)
+
+_CHECKER = json.JSONDecoder(parse_constant=_refuse_constant)
+
 _DECODER = json.JSONDecoder(
-    object_pairs_hook=Pairs, parse_int=Literal, parse_float=Literal, parse_constant=refuse_constant, strict=True
+    object_pairs_hook=Pairs, parse_int=Literal, parse_float=Literal, parse_constant=_refuse_constant, strict=True
 )

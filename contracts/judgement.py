@@ -40,7 +40,7 @@ from typing import Any
 
 import duckdb
 
-from contracts.duckdb_syntax import INTEGER_TYPES, literal, quoted
+from contracts.duckdb_syntax import INTEGER_TYPES, DuckSyntax, duck_syntax, literal, quoted
 from contracts.errors import ContractError
 from contracts.reasons import Reason
 from contracts.sql_guard import (
@@ -250,7 +250,7 @@ class Judgement:
 
 @lru_cache(maxsize=64)
 def compile_judgement(contract: TableContract) -> Judgement:
-    """Turn a contract into SQL, and make sure that DuckDB takes all of it.
+    """Turn a contract into SQL, and make sure that DuckDB takes all of it. Kept: a segment asks for it anew each time.
 
     Raises:
         ContractError: A bound, allowed value, pattern, format or time zone is not one.
@@ -262,10 +262,11 @@ def compile_judgement(contract: TableContract) -> Judgement:
     for set_rule in contract.set_rules:
         check_set_query(set_rule.query, contract.table_schema)
     judgement = Judgement(contract)
-    with duckdb.connect(":memory:", config={"enable_external_access": False, "threads": 1}) as connection:
+    with duck_syntax() as syntax:
         for column in contract.columns:
-            _check_literals(contract, column, connection)
-        _check_binds(judgement, connection)
+            _check_type(contract, column, syntax)
+            _check_literals(contract, column, syntax.connection)
+        _check_binds(judgement, syntax.connection)
     return judgement
 
 
@@ -539,6 +540,13 @@ def _reason_case(check: Check) -> str:
 
 
 # --- what a contract may get wrong -----------------------------------------------------------------------------------
+
+
+def _check_type(contract: TableContract, column: Column, syntax: DuckSyntax) -> None:
+    """Refuse a type of which this module knows no spelling, and DuckDB's other names for one."""
+    if syntax.canonical_type(column.type) != column.type:
+        problem = f"{column.type!r} is no type that a column may have"
+        raise _refusal(contract, column, problem, "Write DuckDB's own name of a type, such as INTEGER or DECIMAL(9,2).")
 
 
 def _check_literals(contract: TableContract, column: Column, connection: duckdb.DuckDBPyConnection) -> None:

@@ -93,8 +93,8 @@ def read_columns(
     """Read every property; what is wrong with one does not keep the others from being read."""
     reader = _ColumnReader(defaults, duck, problems, enums=enums)
     declared = [one for section in schema.sections("properties") if (one := reader.read(section)) is not None]
-    _check_names(declared, problems)
-    return _with_key_positions(declared, problems)
+    _check_names(declared)
+    return _with_key_positions(declared)
 
 
 class _ColumnReader:
@@ -108,7 +108,7 @@ class _ColumnReader:
         section.require("logicalType", f"Add one of {', '.join(LOGICAL_TYPES)}.")
         self._refuse_unenforced(section)
         values |= self._flags(section)
-        custom = _custom_properties(section, self._problems)
+        custom = custom_section(section, self._problems)
         values["aliases"] = custom.texts("aliases") or ()
         values["absent"] = self._absence(custom, required=values["required"])
         if values["name"] is None or logical is None:
@@ -142,7 +142,9 @@ class _ColumnReader:
             fix = f"Names that begin with {LINEAGE_PREFIX} are kept for lineage: choose another."
             section.complain(f"the column name {shown(name)} is reserved", fix, "name")
         elif not 0 < len(name) <= _MAX_NAME or name != name.strip() or not name.isprintable():
-            fix = f"Use 1 to {_MAX_NAME} visible characters without spaces around; an odd name in files can be an alias."
+            fix = (
+                f"Use 1 to {_MAX_NAME} visible characters without spaces around; an odd name in files can be an alias."
+            )
             section.complain(f"{shown(name)} cannot be the name of a column", fix, "name")
 
     def _refuse_unenforced(self, section: Section) -> None:
@@ -161,7 +163,9 @@ class _ColumnReader:
         is_key = section.flag("primaryKey") or False
         position = section.whole_number("primaryKeyPosition")
         if not is_key and position not in (None, -1):
-            section.complain("primaryKeyPosition without primaryKey: true", "Add it, or remove both.", "primaryKeyPosition")
+            section.complain(
+                "primaryKeyPosition without primaryKey: true", "Add it, or remove both.", "primaryKeyPosition"
+            )
         required = section.flag("required")
         if is_key and required is False:
             section.complain("a column of the primary key cannot be optional", "Write required: true.", "required")
@@ -174,7 +178,9 @@ class _ColumnReader:
     def _absence(self, custom: Section, *, required: bool) -> str:
         absent = custom.text("absent", choices=("null", "quarantine"))
         if required and absent == "null":
-            custom.complain("a required column cannot be null when it is absent", "Remove absent, or required.", "absent")
+            custom.complain(
+                "a required column cannot be null when it is absent", "Remove absent, or required.", "absent"
+            )
         return "quarantine" if required else absent or "null"
 
     def _typing(self, section: Section, logical: str, options: Section | None, custom: Section) -> dict[str, Any]:
@@ -198,7 +204,7 @@ class _ColumnReader:
             return LOGICAL_TYPES[logical], None
         column_type = self._duck.canonical_type(physical)
         if column_type is None:
-            fix = f"Use a DuckDB type such as {LOGICAL_TYPES[logical]} or DECIMAL(18,3); for wider integers DECIMAL(38,0)."
+            fix = f"Use a DuckDB type such as {LOGICAL_TYPES[logical]} or DECIMAL(18,3); for wide integers DECIMAL(38,0)."
             section.complain(f"{shown(physical)} is no type that a table can have", fix, "physicalType")
         elif not re.fullmatch(_FITTING[logical], column_type):
             fix = f"Remove it, or change one of the two; {logical} is {LOGICAL_TYPES[logical]} by itself."
@@ -255,7 +261,9 @@ class _ColumnReader:
                 options.complain("a length is not negative", "Write 0 or more.", key)
         sized = known.get("max_length")
         if high is not None and sized is not None and high != sized:
-            options.complain(f"maxLength {high} differs from physicalType's {sized}", "Remove one of the two.", "maxLength")
+            options.complain(
+                f"maxLength {high} differs from physicalType's {sized}", "Remove one of the two.", "maxLength"
+            )
         if low is not None and high is not None and low > high:
             options.complain(f"minLength {low} is above maxLength {high}: no text fits", "Swap them.", "minLength")
         pattern = options.text("pattern")
@@ -270,7 +278,7 @@ class _ColumnReader:
         values: dict[str, Any] = {}
         for side, exclusive in (("minimum", "exclusiveMinimum"), ("maximum", "exclusiveMaximum")):
             stated = [key for key in (side, exclusive) if options.has(key)]
-            if len(stated) == 2:  # noqa: PLR2004 - both
+            if len(stated) == 2:
                 options.complain(f"{side} and {exclusive} both stand here", "Keep the stricter one.", exclusive)
             for key in stated:
                 text = self._bound(options, key, logical, column_type)
@@ -278,7 +286,11 @@ class _ColumnReader:
                 values[f"exclusive_{side}"] = key == exclusive
         low, high = values.get("minimum"), values.get("maximum")
         strictly = bool(values.get("exclusive_minimum") or values.get("exclusive_maximum"))
-        if low is not None and high is not None and not self._duck.is_ordered(low, high, column_type, strictly=strictly):
+        if (
+            low is not None
+            and high is not None
+            and not self._duck.is_ordered(low, high, column_type, strictly=strictly)
+        ):
             options.complain(f"no value lies between {low} and {high}", "Swap or widen the bounds.")
         return values
 
@@ -371,11 +383,6 @@ def value_text(node: Node | None, column_type: str, duck: DuckSyntax, problems: 
     return text
 
 
-def _custom_properties(section: Section, problems: Problems) -> Section:
-    """`customProperties` of a column as one section, key by property name."""
-    return custom_section(section, problems)
-
-
 def custom_section(section: Section, problems: Problems) -> Section:
     """ODCS's list of {property, value} as one mapping, so that it reads and reports like the rest."""
     merged: dict[str, Node] = {}
@@ -412,14 +419,16 @@ def _strptime_format(java: str) -> str | None:
     return result
 
 
-def _check_names(declared: Sequence[DeclaredColumn], problems: Problems) -> None:
+def _check_names(declared: Sequence[DeclaredColumn]) -> None:
     """Two columns must not answer to one name; DuckDB does not tell upper from lower case."""
     taken: dict[str, str] = {}
     for one in declared:
         name = one.column.name
         if name.lower() in taken:
             problem = f"the column {shown(name)} stands twice, as {shown(taken[name.lower()])} before"
-            one.section.complain(problem, "Remove or rename one: names differ by more than upper and lower case.", "name")
+            one.section.complain(
+                problem, "Remove or rename one: names differ by more than upper and lower case.", "name"
+            )
         taken.setdefault(name.lower(), name)
     for one in declared:
         for alias in one.column.aliases:
@@ -431,7 +440,7 @@ def _check_names(declared: Sequence[DeclaredColumn], problems: Problems) -> None
                 one.section.complain(f"the alias {shown(alias)} is reserved", "No input may use this prefix.")
 
 
-def _with_key_positions(declared: list[DeclaredColumn], problems: Problems) -> list[DeclaredColumn]:
+def _with_key_positions(declared: list[DeclaredColumn]) -> list[DeclaredColumn]:
     """Number the primary key's columns 1, 2, ... as stated, or in the order they stand in."""
     keyed = [one for one in declared if one.column.primary_key_position is not None]
     stated = [one.column.primary_key_position for one in keyed]

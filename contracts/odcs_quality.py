@@ -2,8 +2,8 @@
 
 A check that allows no offending row becomes a row rule: the offenders go to quarantine and the rest is published. A
 check that allows some becomes a set rule over the partition's rows: when it breaks, the partition is held. With
-severity `warning` both are counted and stop nothing. Checks that nobody would run (`text`, other engines, schedules) are
-refused.
+severity `warning` both are counted and stop nothing. Checks that nobody would run (`text`, other engines, schedules)
+are refused.
 """
 
 from __future__ import annotations
@@ -104,7 +104,10 @@ class _RuleReader:
     def _name(self, check: Section, column: Column | None) -> str | None:
         name = check.text("name")
         if name is None:
-            parts = [column.name if column else "table", check.node.value["metric"].plain if check.has("metric") else "rule"]
+            parts = [
+                column.name if column else "table",
+                check.node.value["metric"].plain if check.has("metric") else "rule",
+            ]
             check.require("name", f"Receipts show it: add name: {_spoken(' '.join(map(str, parts)))}.")
         elif not _NAME.fullmatch(name):
             fix = f"Use lower case, digits and _, such as {_spoken(name)}; the words can go to description."
@@ -189,7 +192,9 @@ class _RuleReader:
             return self._not_missing(check, arguments, column)
         return self._valid(check, arguments, column)
 
-    def _distinct_columns(self, check: Section, arguments: Section | None, column: Column | None) -> tuple[str, ...] | None:
+    def _distinct_columns(
+        self, check: Section, arguments: Section | None, column: Column | None
+    ) -> tuple[str, ...] | None:
         if column is not None:
             return (column.name,)
         names = arguments.texts("properties") if arguments is not None else None
@@ -217,7 +222,11 @@ class _RuleReader:
         with_null = len(texts) < len(nodes)
         if not texts:
             return f"{name} IS NOT NULL"
-        return f"{name} IS NOT NULL AND {name} NOT IN ({listed})" if with_null else f"{name} IS NULL OR {name} NOT IN ({listed})"
+        return (
+            f"{name} IS NOT NULL AND {name} NOT IN ({listed})"
+            if with_null
+            else f"{name} IS NULL OR {name} NOT IN ({listed})"
+        )
 
     def _valid(self, check: Section, arguments: Section | None, column: Column) -> str | None:
         nodes = arguments.items("validValues") if arguments is not None else []
@@ -270,10 +279,12 @@ class _RuleReader:
         key = stated[0]
         numbers = check.items(key) if "Between" in key else [node for node in [check.get(key)] if node is not None]
         if not numbers or any(node.kind != "number" for node in numbers):
-            check.complain(f"{key} compares numbers", "Write a number, or [low, high] for Between, without quotes.", key)
+            check.complain(
+                f"{key} compares numbers", "Write a number, or [low, high] for Between, without quotes.", key
+            )
             return None
         values = tuple(float(node.value) for node in numbers)
-        if "Between" in key and (len(values) != 2 or values[0] >= values[1]):  # noqa: PLR2004 - low and high
+        if "Between" in key and (len(values) != 2 or values[0] >= values[1]):
             check.complain(f"{key} needs two numbers, the smaller first", "Write [low, high].", key)
             return None
         return Threshold(OPERATORS[key], values)
@@ -305,8 +316,8 @@ class _RuleReader:
 
 def _measure(count: str, unit: str) -> str:
     if unit == "percent":
-        return f"SELECT coalesce(100.0 * ({count}) / nullif(count(*), 0), 0) FROM {TABLE_PLACEHOLDER}"  # noqa: S608 - built from checked names
-    return f"SELECT {count} FROM {TABLE_PLACEHOLDER}"  # noqa: S608 - built from checked names
+        return f"SELECT coalesce(100.0 * ({count}) / nullif(count(*), 0), 0) FROM {TABLE_PLACEHOLDER}"
+    return f"SELECT {count} FROM {TABLE_PLACEHOLDER}"
 
 
 def _typed_list(texts: Sequence[str], column_type: str) -> str:

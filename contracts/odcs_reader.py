@@ -1,15 +1,14 @@
 """From an ODCS file to a `TableContract`.
 
-Two rules. What the platform would not enforce is an error, never ignored: unknown keys at any depth, options that do not
-fit a type, service levels nobody watches. And what is wrong is said all at once, each with its line, the problem and the
-remedy. Fields that only describe (owner, business name, tags, links) are welcome and read by people.
+Two rules. What the platform would not enforce is an error, never ignored: unknown keys at any depth, options that do
+not fit a type, service levels nobody watches. And what is wrong is said all at once, each with its line, the problem
+and the remedy. Fields that only describe (owner, business name, tags, links) are welcome and read by people.
 
 The reader accepts what docs/contracts.md lists, which is less than ODCS; ODCS's own JSON Schema has the last word.
 """
 
 from __future__ import annotations
 
-import codecs
 import datetime as dt
 import importlib.resources
 import re
@@ -21,8 +20,10 @@ import jsonschema
 from pydantic import ValidationError
 
 from contracts.canonical import parse_json
+from contracts.decoding import text_encoding
 from contracts.duckdb_syntax import DuckSyntax, duck_syntax
 from contracts.errors import ContractError
+from contracts.judgement import compile_judgement
 from contracts.odcs_columns import ColumnDefaults, DeclaredColumn, custom_section, read_columns
 from contracts.odcs_quality import Rules, read_rules
 from contracts.partitions import GROUPS, pattern_groups, start_problem, zone_problem
@@ -60,7 +61,6 @@ _LATENCY_SECONDS = {"s": 1, "second": 1, "seconds": 1, "minute": 60, "minutes": 
     for unit in _FREQUENCY_UNITS[cadence]
 }
 _DATED_DEFAULTS = {"dateFormats": ("date", "DATE"), "timestampFormats": ("timestamp", "TIMESTAMP")}
-_NO_TEXT_ENCODINGS = frozenset({"utf-7", "idna", "punycode", "raw-unicode-escape", "unicode-escape", "mbcs", "oem"})
 _MAX_PATH = 1024
 
 
@@ -103,11 +103,15 @@ def _read(data: bytes, source: str) -> tuple[TableContract | None, list[Problem]
     if problems.found:
         return None, problems.found
     try:
-        return TableContract.model_validate({**values, "source": source}), []
+        contract = TableContract.model_validate({**values, "source": source})
+        compile_judgement(contract)
     except ValidationError as error:
         first = error.errors()[0]
         place = ".".join(map(str, first["loc"]))
         return None, [Problem(0, place, first["msg"], "Correct the value that this is made of.")]
+    except ContractError as error:
+        return None, [Problem(0, *(error.evidence[key] for key in ("where", "problem", "fix")))]
+    return contract, []
 
 
 def _in_order(found: Sequence[Problem]) -> list[Problem]:
@@ -124,7 +128,9 @@ def _against_the_standard(root: Node, problems: Problems) -> list[Problem]:
         node = root
         for step in error.absolute_path:
             node = node.value[step]
-        problems.add(node, f"ODCS's schema refuses this: {shown(error.message)}", "See the ODCS documentation of this key.")
+        problems.add(
+            node, f"ODCS's schema refuses this: {shown(error.message)}", "See the ODCS documentation of this key."
+        )
     return problems.found
 
 
@@ -171,7 +177,9 @@ class _Reader:
         for key in PROSE:
             self._prose(root, key)
         root.refuse("roles", "access rights are not enforced by this version", "Remove them.")
-        root.refuse("slaDefaultElement", "ODCS gave it up in 3.1", "Name the element in each of slaProperties, or none.")
+        root.refuse(
+            "slaDefaultElement", "ODCS gave it up in 3.1", "Name the element in each of slaProperties, or none."
+        )
         return {
             "version": root.text("version") or "",
             "domain": root.text("domain"),
@@ -312,11 +320,15 @@ class _Reader:
             return None
         problem = _path_problem(path)
         if problem is not None:
-            fix = "Write a path below the drop folder, such as flights/*.csv: * and ? stand within a name, ** for folders."
+            fix = "Write a path below the drop folder, such as flights/*.csv: * and ? within a name, ** for folders."
             section.complain(problem, fix, "path")
             return None
         name = path.rpartition("/")[2]
-        if partitioning is not None and not set(name) & set("*?") and not _matches(partitioning.file_name_pattern, name):
+        if (
+            partitioning is not None
+            and not set(name) & set("*?")
+            and not _matches(partitioning.file_name_pattern, name)
+        ):
             problem = f"no file can match: {name} is not a name that fileNamePattern accepts"
             section.complain(problem, "Write a wildcard into the path, or mend the pattern.", "path")
         return path.removeprefix("./")
@@ -369,7 +381,9 @@ class _Reader:
                 section.complain(f"{shown(sign)} cannot be the {key}", fix, key)
         stated = [sign for _, sign in signs if sign is not None]
         if len(set(stated)) != len(stated):
-            section.complain("delimiter, quote and escape must differ", "A quote doubled inside quotes needs no escape.")
+            section.complain(
+                "delimiter, quote and escape must differ", "A quote doubled inside quotes needs no escape."
+            )
         if quote is None and escape is not None:
             section.complain("escape has no effect without a quote", "Remove it.", "escape")
 
@@ -388,11 +402,12 @@ class _Reader:
         name = section.text("encoding")
         if name is None:
             return None
-        canonical = _encoding_name(name)
-        if canonical is None:
+        try:
+            return text_encoding(name)
+        except ValueError:
             fix = "Use a name such as utf-8, utf-16, cp1252 or iso8859-1."
             section.complain(f"{shown(name)} is no encoding of text that is read here", fix, "encoding")
-        return canonical
+            return None
 
     def _max_record_bytes(self, section: Section) -> int | None:
         size = section.whole_number("maxRecordBytes")
@@ -408,7 +423,8 @@ class _Reader:
             fix = "Write the share of records that may be quarantined before the partition is held: 0.05 for 5 %."
             self._custom.complain(f"{budget} is no share", fix, "quarantineBudget")
         return {
-            "undeclared_columns": self._custom.text("undeclaredColumns", choices=("keep", "quarantine")) or "quarantine",
+            "undeclared_columns": self._custom.text("undeclaredColumns", choices=("keep", "quarantine"))
+            or "quarantine",
             "quarantine_budget": 1.0 if budget is None else float(budget),
             "sink_mode": self._custom.text("sinkMode", choices=("append", "replace", "error")) or "replace",
         }
@@ -488,7 +504,9 @@ class _Reader:
                 section.text(key)
             element = section.text("element")
             if element is not None and element != table:
-                section.complain(f"{shown(element)} is not this table", "Remove element: it is about the table.", "element")
+                section.complain(
+                    f"{shown(element)} is not this table", "Remove element: it is about the table.", "element"
+                )
             for key in ("schedule", "scheduler", "valueExt", "customProperties"):
                 section.refuse(key, "this is not enforced", "Remove it.")
             if name == "latency":
@@ -526,7 +544,9 @@ class _Reader:
 
 def _table_values(table: str | None, declared: Sequence[DeclaredColumn], rules: Rules) -> dict[str, Any]:
     single = {names[0] for names in rules.unique_sets if len(names) == 1}
-    columns = [one.column.model_copy(update={"unique": True}) if one.column.name in single else one.column for one in declared]
+    columns = [
+        one.column.model_copy(update={"unique": True}) if one.column.name in single else one.column for one in declared
+    ]
     return {
         "table": table,
         "columns": tuple(columns),
@@ -573,12 +593,3 @@ def _path_problem(path: str) -> str | None:
 def _matches(pattern: str, name: str) -> bool:
     with duck_syntax() as duck:
         return duck.matches(pattern, name)
-
-
-def _encoding_name(name: str) -> str | None:
-    try:
-        canonical = codecs.lookup(name).name
-        b"".decode(canonical)
-    except (LookupError, ValueError):
-        return None
-    return {"utf-8-sig": "utf-8"}.get(canonical, canonical) if canonical not in _NO_TEXT_ENCODINGS else None

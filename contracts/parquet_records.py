@@ -1,13 +1,15 @@
 """Parquet rows to text columns.
 
 A row is a record. Every value becomes the text that the contract's type reads back as the same value, so that Parquet
-meets the same rules, in the same words, as CSV does. Statistics, dictionaries and encodings of the file are not looked at.
+meets the same rules, in the same words, as CSV does. Dates and times come as ISO 8601; nothing is rounded. A file that
+Arrow cannot read is refused whole, since no byte of it can be told to belong to one record.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from typing import Any, BinaryIO
 
 import numpy as np
@@ -25,25 +27,35 @@ from contracts.record_runs import (
     Records,
     Refusal,
     match_columns,
+    ordered,
     records_schema,
     wanted_records,
 )
 from contracts.table_contract import TableContract
 
-_ROWS = 1 << 15
-"""Rows a run; a constant, because a row's size is not known beforehand."""
+_RUN_BYTES = 8 << 20
+"""How much of a row group to hold as one run, by the size its own metadata states."""
+
+_MOST_ROWS = 1 << 16
+
+_ENCODER = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), default=str, allow_nan=False)
 
 
 def read_parquet(file: BinaryIO, contract: TableContract, only: Int64s | None) -> Iterator[Records]:
     """Records of a Parquet file; see `contracts.records.read_records`."""
-    parquet = _opened(file)
-    matching = match_columns(parquet.schema_arrow.names, contract)
+    parquet, names = _opened(file)
+    reader = _RowReader(contract, match_columns(names, contract))
     first = 1
     for group in range(parquet.metadata.num_row_groups):
-        rows = parquet.metadata.row_group(group).num_rows
-        if len(wanted_records(only, first, rows)):
-            yield from _read_group(parquet, group, contract, matching, only, first)
-        first += rows
+        count = parquet.metadata.row_group(group).num_rows
+        if len(wanted_records(only, first, count)):
+            for batch in _batches(parquet, group):
+                wanted = wanted_records(only, first, batch.num_rows)
+                if len(wanted):
+                    yield reader.read(batch, wanted, first)
+                first += batch.num_rows
+        else:
+            first += count
 
 
 def count_parquet_rows(file: BinaryIO) -> int:
@@ -52,152 +64,184 @@ def count_parquet_rows(file: BinaryIO) -> int:
     Raises:
         UndecodableError: The file is not Parquet.
     """
-    metadata = _opened(file).metadata
+    metadata = _opened(file)[0].metadata
     return sum(metadata.row_group(group).num_rows for group in range(metadata.num_row_groups))
 
 
-def _opened(file: BinaryIO) -> pq.ParquetFile:
+def _opened(file: BinaryIO) -> tuple[pq.ParquetFile, list[str]]:
+    file.seek(0)
     try:
-        file.seek(0)
-        return pq.ParquetFile(file)
+        parquet = pq.ParquetFile(file)
+        names = parquet.schema_arrow.names
+    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
+        problem = _first_line(error)
+        raise UndecodableError(reason=Reason.NOT_PARQUET, where="footer", problem=problem) from None
+    return parquet, names
+
+
+def _batches(parquet: pq.ParquetFile, group: int) -> Iterator[pa.RecordBatch]:
+    """The rows of a row group; exactly as many as its metadata states."""
+    metadata = parquet.metadata.row_group(group)
+    rows = max(1, min(_MOST_ROWS, _RUN_BYTES * metadata.num_rows // max(1, metadata.total_byte_size)))
+    missing = metadata.num_rows
+    try:
+        for batch in parquet.iter_batches(batch_size=rows, row_groups=[group], use_threads=False):
+            missing -= batch.num_rows
+            yield batch
+        problem = f"its rows and the number it states differ by {abs(missing)}" if missing else None
     except (pa.ArrowException, OSError) as error:
-        raise _not_parquet("the file", error) from None
+        problem = _first_line(error)
+    if problem:
+        raise UndecodableError(reason=Reason.NOT_PARQUET, where=f"row group {group + 1}", problem=problem)
 
 
-def _not_parquet(where: str, error: Exception) -> UndecodableError:
-    return UndecodableError(reason=Reason.NOT_PARQUET, where=where, problem=str(error).splitlines()[0])
+def _first_line(error: Exception) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0].rstrip(".")
 
 
-def _read_group(
-    parquet: pq.ParquetFile, group: int, contract: TableContract, matching: Matching, only: Int64s | None, first: int
-) -> Iterator[Records]:
-    last = first + parquet.metadata.row_group(group).num_rows
-    batches = parquet.iter_batches(batch_size=_ROWS, row_groups=[group], use_threads=False)
-    while first < last:
-        try:
-            batch = next(batches)
-        except (pa.ArrowException, OSError) as error:
-            raise _not_parquet(f"row group {group + 1}", error) from None
-        except StopIteration:
-            problem = f"it ends {last - first} rows before its number of rows"
-            raise UndecodableError(
-                reason=Reason.NOT_PARQUET, where=f"row group {group + 1}", problem=problem
-            ) from None
-        wanted = wanted_records(only, first, batch.num_rows)
-        if len(wanted):
-            yield _records(batch, contract, matching, wanted, first)
-        first += batch.num_rows
+class _RowReader:
+    """Turns the rows of one file into records."""
+
+    def __init__(self, contract: TableContract, matching: Matching) -> None:
+        self._matching = matching
+        self._schema = records_schema(contract)
+        self._keep = contract.undeclared_columns == "keep"
+
+    def read(self, batch: pa.RecordBatch, wanted: Int64s, first: int) -> Records:
+        """The `wanted` rows of a batch that begins with record `first`."""
+        index = np.arange(first - 1, first - 1 + batch.num_rows)
+        asked = batch if len(wanted) == batch.num_rows else batch.take(pa.array(wanted))
+        numbers = wanted + first
+        if self._matching.problems:
+            problems = self._matching.problems
+            refused = [problem.of(number) for number in numbers.tolist() for problem in problems]
+            table = self._schema.empty_table()
+        else:
+            table, refused = self._rows(asked, numbers)
+
+        def raw(record: int) -> bytes:
+            if not 0 <= record - first < batch.num_rows:
+                msg = f"record {record} is not in this run of {batch.num_rows} records from {first}"
+                raise IndexError(msg)
+            return _row_as_json(batch.slice(record - first, 1))
+
+        return Records(first, index, index + 1, table, refused, raw)
+
+    def _rows(self, batch: pa.RecordBatch, numbers: Int64s) -> tuple[pa.Table, list[Refusal]]:
+        named = [source for source in self._matching.sources if source is not None]
+        used = sorted({*named, *(index for index, _ in self._matching.extras)})
+        texts = {index: _as_text(batch.column(index)) for index in used}
+        refused = [
+            Refusal(number, Reason.UNDECODABLE_TEXT, batch.schema.names[index], "the value cannot be written as text")
+            for index, text in texts.items()
+            for number in numbers[text.undecodable].tolist()
+        ]
+        absent = pa.nulls(len(numbers), pa.string())
+        columns = [absent if source is None else texts[source].values for source in self._matching.sources]
+        if self._keep:
+            names = [name for _, name in self._matching.extras]
+            values = [json_strings(texts[index].values) for index, _ in self._matching.extras]
+            columns.append(json_objects(names, values) if names else absent)
+        table = pa.Table.from_arrays([*columns, pa.array(numbers)], schema=self._schema)
+        if refused:
+            sound = ~np.logical_or.reduce([text.undecodable for text in texts.values()])
+            table = table.filter(pa.array(sound))
+        return table, ordered(refused)
 
 
-def _records(batch: pa.RecordBatch, contract: TableContract, matching: Matching, wanted: Int64s, first: int) -> Records:
-    index = np.arange(first - 1, first - 1 + batch.num_rows)
-    asked = batch if len(wanted) == batch.num_rows else batch.take(pa.array(wanted))
-    numbers = wanted + first
-    if matching.problems:
-        refused = [problem.of(number) for number in numbers.tolist() for problem in matching.problems]
-        table = records_schema(contract).empty_table()
-    else:
-        table, refused = _rows(asked, contract, matching, numbers)
+@dataclass(frozen=True, eq=False)
+class _Text:
+    """A column as text, and which of its values have none (NULL in `values`)."""
 
-    def raw(record: int) -> bytes:
-        return _row_as_json(batch.slice(record - first, 1))
-
-    return Records(first, index, index + 1, table, refused, raw)
+    values: pa.StringArray
+    undecodable: Bools
 
 
-def _rows(
-    batch: pa.RecordBatch, contract: TableContract, matching: Matching, numbers: Int64s
-) -> tuple[pa.Table, list[Refusal]]:
-    texts = {index: _as_text(batch.column(index)) for index in {*matching.sources} - {None}}
-    texts |= {index: _as_text(batch.column(index)) for index, _ in matching.extras}
-    bad = np.zeros(len(numbers), bool)
-    refused: list[Refusal] = []
-    for index, (_, undecodable) in sorted(texts.items()):
-        name = batch.schema.names[index]
-        for number in numbers[undecodable].tolist():
-            refused.append(Refusal(number, Reason.UNDECODABLE_TEXT, name, Reason.UNDECODABLE_TEXT.meaning))
-        bad |= undecodable
-    absent = pa.nulls(len(numbers), pa.string())
-    columns = [absent if source is None else texts[source][0] for source in matching.sources]
-    if contract.undeclared_columns == "keep":
-        names = [name for _, name in matching.extras]
-        values = [json_strings(texts[index][0]) for index, _ in matching.extras]
-        columns.append(json_objects(names, values) if names else absent)
-    table = pa.Table.from_arrays([*columns, pa.array(numbers)], schema=records_schema(contract))
-    refused.sort(key=lambda refusal: refusal.record)
-    return (table.filter(pa.array(~bad)) if bad.any() else table), refused
-
-
-def _as_text(column: pa.Array) -> tuple[pa.StringArray, Bools]:
-    """Values as text, and which of them are bytes that are no UTF-8 (their text is NULL)."""
-    undecodable = np.zeros(len(column), bool)
-    kind = column.type
-    if pa.types.is_dictionary(kind):
+def _as_text(column: pa.Array) -> _Text:
+    if pa.types.is_dictionary(column.type):
         return _as_text(column.dictionary_decode())
-    if isinstance(column, pa.ExtensionArray):
+    if isinstance(column, pa.ExtensionArray) and column.type.extension_name != "arrow.uuid":
         return _as_text(column.storage)
-    if _is_bytes(kind):
-        return _decoded(column)
-    if pa.types.is_floating(kind):
-        # Through double: the digits of a float's own shortest text mean another double.
-        return pc.cast(pc.cast(column, pa.float64()), pa.string()), undecodable
-    for matches, to_text in _TO_TEXT:
-        if matches(kind):
-            return to_text(column), undecodable
-    return pc.cast(column, pa.string()), undecodable
+    convert = next((convert for matches, convert in _CONVERSIONS if matches(column.type)), _cast)
+    values = convert(column)
+    return _Text(values, np.asarray(pc.xor(values.is_null(), column.is_null())))
+
+
+def _cast(column: pa.Array) -> pa.StringArray:
+    try:
+        return pc.cast(column, pa.string())
+    except pa.ArrowNotImplementedError:
+        return _one_by_one(column, str)
+
+
+def _one_by_one(column: pa.Array, text: Callable[[Any], str]) -> pa.StringArray:
+    """Each value as Python sees it, as text; NULL for what is no text, or has no Python value."""
+    return pa.array([_attempt(value, text) for value in column], pa.string())
+
+
+def _attempt(value: pa.Scalar, text: Callable[[Any], str]) -> str | None:
+    if not value.is_valid:
+        return None
+    try:
+        result = text(value.as_py())
+        result.encode()
+    except ValueError:  # what is no UTF-8 is one, too
+        return None
+    return result
+
+
+def _bytes(column: pa.Array) -> pa.StringArray:
+    """Text, and bytes taken for text: writers put either under either, and Arrow checks neither when it reads."""
+    plain = pc.cast(column, pa.binary())
+    try:
+        return pc.cast(plain, pa.string())
+    except pa.ArrowInvalid:
+        return _one_by_one(plain, bytes.decode)
+
+
+def _floats(column: pa.Array) -> pa.StringArray:
+    """Through double: the shortest text of a float means another double."""
+    return pc.cast(pc.cast(column, pa.float64()), pa.string())
+
+
+def _decimals(column: pa.Array) -> pa.StringArray:
+    """Plain digits: Arrow writes small ones with an exponent."""
+    texts = pc.cast(column, pa.string())
+    small = pc.fill_null(pc.match_substring(texts, "E"), fill_value=False)
+    if pc.any(small).as_py():
+        plain = [f"{value:f}" for value in column.filter(small).to_pylist()]
+        texts = pc.replace_with_mask(texts, small, pa.array(plain, pa.string()))
+    return texts
+
+
+def _timestamps(column: pa.Array) -> pa.StringArray:
+    """To the column's own resolution; an instant in UTC, and marked so."""
+    if column.type.tz is None:
+        return pc.cast(column, pa.string())
+    in_utc = pc.cast(pc.cast(column, pa.timestamp(column.type.unit, "UTC")), pa.timestamp(column.type.unit))
+    return pc.binary_join_element_wise(pc.cast(in_utc, pa.string()), "+00:00", "")
+
+
+def _nested(column: pa.Array) -> pa.StringArray:
+    return _one_by_one(column, _ENCODER.encode)
 
 
 def _is_bytes(kind: pa.DataType) -> bool:
-    """Text too: writers may put bytes that are no UTF-8 under it, and Arrow reads them unchecked."""
     return any(
         matches(kind)
         for matches in (
             pa.types.is_string,
             pa.types.is_large_string,
-            pa.types.is_string_view,
             pa.types.is_binary,
             pa.types.is_large_binary,
-            pa.types.is_binary_view,
             pa.types.is_fixed_size_binary,
         )
     )
 
 
-def _decoded(column: pa.Array) -> tuple[pa.StringArray, Bools]:
-    plain = pc.cast(column, pa.binary())
-    try:
-        text = pc.cast(plain, pa.string())
-    except pa.ArrowInvalid:
-        values = [_text_or_none(value) for value in plain.to_pylist()]
-        text = pa.array(values, pa.string())
-    undecodable = np.asarray(pc.xor(text.is_null(), plain.is_null()))
-    return text, undecodable
-
-
-def _text_or_none(value: bytes | None) -> str | None:
-    try:
-        return None if value is None else value.decode()
-    except UnicodeDecodeError:
-        return None
-
-
-def _decimals(column: pa.Array) -> pa.StringArray:
-    """Plain digits: Arrow's cast writes small ones with an exponent."""
-    return pa.array([None if v is None else f"{v:f}" for v in column.to_pylist()], pa.string())
-
-
-def _timestamps(column: pa.Array) -> pa.StringArray:
-    """ISO 8601 to the column's own resolution; an instant in UTC, marked so."""
-    zone = "+00:00" if column.type.tz else ""
-    naive = pc.cast(column, pa.timestamp(column.type.unit))
-    return pc.binary_join_element_wise(pc.cast(naive, pa.string()), zone, "")
-
-
-def _nested(column: pa.Array) -> pa.StringArray:
-    return pa.array([None if v is None else _json(v) for v in column.to_pylist()], pa.string())
-
-
-_TO_TEXT: tuple[tuple[Callable[[pa.DataType], bool], Callable[[pa.Array], pa.StringArray]], ...] = (
+_CONVERSIONS: tuple[tuple[Callable[[pa.DataType], bool], Callable[[pa.Array], pa.StringArray]], ...] = (
+    (_is_bytes, _bytes),
+    (pa.types.is_floating, _floats),
     (pa.types.is_decimal, _decimals),
     (pa.types.is_timestamp, _timestamps),
     (pa.types.is_nested, _nested),
@@ -205,10 +249,16 @@ _TO_TEXT: tuple[tuple[Callable[[pa.DataType], bool], Callable[[pa.Array], pa.Str
 
 
 def _row_as_json(row: pa.RecordBatch) -> bytes:
-    pairs = zip(row.schema.names, (column.to_pylist()[0] for column in row.columns), strict=True)
-    inner = ",".join(f"{_json(name)}:{_json(value)}" for name, value in pairs)
-    return ("{" + inner + "}").encode("utf-8", "backslashreplace")
+    """Every column of the file as text; bytes that are none, escaped."""
+    cells = (_cell(column) for column in row.columns)
+    pairs = (f"{_ENCODER.encode(n)}:{_ENCODER.encode(c)}" for n, c in zip(row.schema.names, cells, strict=True))
+    return ("{" + ",".join(pairs) + "}").encode("utf-8", "backslashreplace")
 
 
-def _json(value: Any) -> str:
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":"), default=str)
+def _cell(column: pa.Array) -> str | None:
+    text = _as_text(column)
+    if not text.undecodable[0]:
+        value: str | None = text.values[0].as_py()
+        return value
+    plain = pc.cast(column, pa.binary())[0].as_py() if _is_bytes(column.type) else b"?"
+    return str(plain, "utf-8", "backslashreplace")

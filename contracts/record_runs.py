@@ -1,8 +1,7 @@
-"""What reading a file gives: runs of records, each either a row of text or refused with reasons; and how the names a
-file brings find the contract's columns.
+"""What reading a file gives: runs of records, each either a row of text or refused with reasons.
 
-Nothing here reads a format; the readers of CSV, JSON Lines and Parquet share these words so that a record is judged
-alike wherever it came from.
+Also how the names that a file brings find the contract's columns. Nothing here reads a format; the readers of CSV,
+JSON Lines and Parquet share these words, so that a record is judged alike wherever it came from.
 """
 
 from __future__ import annotations
@@ -194,11 +193,11 @@ def column_problems(
     found = [
         (Reason.COLUMN_ABSENT, missing, f"the {subject} lacks"),
         (Reason.COLUMN_UNDECLARED, others, f"the contract does not declare, but the {subject} has,"),
-        (Reason.COLUMN_RESERVED, reserved, f"names that begin with {LINEAGE_PREFIX} are reserved, but the {subject} has"),
+        (Reason.COLUMN_RESERVED, reserved, f"{LINEAGE_PREFIX} is reserved for lineage, but the {subject} has"),
         (Reason.COLUMN_REPEATED, repeated, f"the {subject} has more than once (perhaps under an alias)"),
     ]
     return tuple(
-        Problem(reason, names[0] if len(names) == 1 else None, f"{text} {_listed(names)}")
+        Problem(reason, _shown(names[0]) if len(names) == 1 else None, f"{text} {_listed(names)}")
         for reason, names, text in found
         if names
     )
@@ -217,12 +216,13 @@ def ordered(refused: Iterable[Refusal]) -> list[Refusal]:
     return sorted(refused, key=lambda refusal: refusal.record)
 
 
-def shown(name: str) -> str:
-    """A name from a file, fit for a message."""
-    return repr(name if len(name) <= _SHOWN_CHARACTERS else f"{name[:_SHOWN_CHARACTERS]}...")
+def _shown(name: str) -> str:
+    """A name from a file, fit for a message: any length, any character."""
+    short = name if len(name) <= _SHOWN_CHARACTERS else f"{name[:_SHOWN_CHARACTERS]}..."
+    return short.encode("utf-8", "backslashreplace").decode()
 
 
 def _listed(names: Sequence[str]) -> str:
     more = len(names) - _SHOWN_NAMES
-    text = ", ".join(map(shown, names[:_SHOWN_NAMES]))
+    text = ", ".join(repr(_shown(name)) for name in names[:_SHOWN_NAMES])
     return f"the column{'s' if len(names) > 1 else ''} {text}" + (f" and {more} more" if more > 0 else "")

@@ -112,7 +112,10 @@ def _decoded(source: Source, contract: TableContract, encoding: str) -> Iterator
 
 def _chunks(source: Source) -> Iterable[bytes]:
     # Iterating over an open file would give its lines.
-    return iter(lambda: source.read(BLOCK_BYTES), b"") if _is_file(source) else source
+    if not _is_file(source):
+        return source
+    file = cast("BinaryIO", source)
+    return iter(lambda: file.read(BLOCK_BYTES), b"")
 
 
 def _seekable(source: Source) -> BinaryIO:

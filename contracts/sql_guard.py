@@ -39,6 +39,8 @@ class UnsafeSqlError(HashgateError):
     """SQL that is not what its place allows. The text of the SQL is not in the message: it may hold a secret."""
 
     exit_code = 2
+    problem: str
+    fix: str
 
     def __init__(self, *, problem: str, fix: str) -> None:
         super().__init__(f"{problem}. {fix}", problem=problem, fix=fix)

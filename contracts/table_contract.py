@@ -11,7 +11,7 @@ import datetime as dt
 from collections.abc import Mapping
 from enum import StrEnum
 from functools import cached_property
-from typing import Any, Literal
+from typing import Any, Literal, Self
 from uuid import UUID, uuid5
 
 from pydantic import Field
@@ -181,6 +181,13 @@ class TableContract(Frozen):
     freshness: Freshness | None = None
     source: str = ""
     """The file it came from, for messages; in no digest."""
+
+    def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
+        """Copy as pydantic does, but let the copy work out its own digests: it would keep the cached ones."""
+        copied = super().model_copy(update=update, deep=deep)
+        for derived in set(copied.__dict__) - set(type(self).model_fields):
+            del copied.__dict__[derived]
+        return copied
 
     @property
     def dataset_id(self) -> UUID:

@@ -13,7 +13,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from difflib import get_close_matches
-from typing import Any, Literal
+from typing import Any, Literal, NoReturn
 
 import yaml
 
@@ -85,7 +85,8 @@ class Node:
     def walk(self) -> Iterator[Node]:
         """This node and everything below it, in the document's order."""
         yield self
-        for child in self.value.values() if isinstance(self.value, dict) else self.value if isinstance(self.value, list) else ():
+        children = self.value.values() if isinstance(self.value, dict) else self.value
+        for child in children if isinstance(self.value, (dict, list)) else ():
             yield from child.walk()
 
 
@@ -115,7 +116,9 @@ def _child(node: Node | None, step: str | int) -> Node | None:
         return None
     if isinstance(node.value, dict):
         return node.value.get(step)
-    return node.value[step] if isinstance(node.value, list) and isinstance(step, int) and step < len(node.value) else None
+    return (
+        node.value[step] if isinstance(node.value, list) and isinstance(step, int) and step < len(node.value) else None
+    )
 
 
 def _item_name(node: Node | None, index: int) -> str:
@@ -151,8 +154,8 @@ def shown(value: Any) -> str:
     return text if len(text) <= _MAX_SHOWN else f"{text[:_MAX_SHOWN]}..."
 
 
-class _Stop(Exception):  # noqa: N818 - it ends the reading of one document and never leaves this module
-    """Nothing after this place can be read."""
+class _UnreadableError(Exception):
+    """Nothing after this place can be read; the problem is noted. It never leaves this module."""
 
 
 class _Composer:
@@ -165,7 +168,7 @@ class _Composer:
     def root(self) -> Node | None:
         try:
             return self._document()
-        except _Stop:
+        except _UnreadableError:
             return None
         except yaml.MarkedYAMLError as error:
             mark = error.problem_mark or error.context_mark
@@ -184,29 +187,36 @@ class _Composer:
         next(self._events)  # the document's end
         following = next(self._events)
         if not isinstance(following, yaml.StreamEndEvent):
-            line = following.start_mark.line + 1
+            line = _line(following)
             self._refuse(line, "", "a second document begins", "Keep one contract in one file.")
         return root
 
     def _node(self, event: yaml.Event, path: Path) -> Node:
-        line = event.start_mark.line + 1
+        line = _line(event)
         spoken = self.problems.spoken_path(path)
         if isinstance(event, yaml.AliasEvent) or getattr(event, "anchor", None):
             self._refuse(line, spoken, "anchors (&) and aliases (*) are not read", "Write the value out at each place.")
-        if getattr(event, "tag", None):
-            self._refuse(line, spoken, f"the tag {event.tag} is not read", "Remove it; quote what must be text.")
+        tag = getattr(event, "tag", None)
+        if tag:
+            self._refuse(line, spoken, f"the tag {tag} is not read", "Remove it; quote what must be text.")
         if len(path) >= MAX_DEPTH:
             self._refuse(line, spoken, f"nesting is deeper than {MAX_DEPTH} levels", "A contract needs far fewer.")
         if isinstance(event, yaml.MappingStartEvent):
             return Node(self._mapping(path), line, path)
         if isinstance(event, yaml.SequenceStartEvent):
             return Node(self._sequence(path), line, path)
-        assert isinstance(event, yaml.ScalarEvent)
+        if not isinstance(event, yaml.ScalarEvent):
+            self._refuse(line, spoken, "a value is missing", "Write one.")
         return Node(self._scalar(event, path), line, path)
 
     def _mapping(self, path: Path) -> dict[str, Node]:
         result: dict[str, Node] = {}
         while not isinstance(event := next(self._events), yaml.MappingEndEvent):
+            if not isinstance(event, yaml.ScalarEvent):
+                spoken = self.problems.spoken_path(path)
+                self._refuse(
+                    _line(event), spoken, "a key is not text but more", "Write `key: value`; quote text with braces."
+                )
             key = self._node(event, path)
             name = key.value if isinstance(key.value, str) else str(key.plain)
             if not isinstance(key.value, str):
@@ -227,6 +237,8 @@ class _Composer:
 
     def _scalar(self, event: yaml.ScalarEvent, path: Path) -> Any:
         text = event.value
+        if "\0" in text:
+            self._note(_line(event), path, "the text holds a NUL character", "Remove it.")
         if not event.implicit[0]:  # quoted, or a block: text, whatever it looks like
             return text
         if text in _NULLS:
@@ -240,18 +252,23 @@ class _Composer:
         if _is_read_differently(text):
             fix = "Put it in quotes if it is text; else write true, false or a plain decimal number."
             problem = f"unquoted {shown(text)} means different things to YAML readers"
-            self._note(event.start_mark.line + 1, path, problem, fix)
+            self._note(_line(event), path, problem, fix)
         return text
 
     def _note(self, line: int, path: Path, problem: str, fix: str) -> None:
         self.problems.found.append(Problem(line, self.problems.spoken_path(path), problem, fix))
 
-    def _refuse(self, line: int, path: str, problem: str, fix: str) -> None:
+    def _refuse(self, line: int, path: str, problem: str, fix: str) -> NoReturn:
         self._stop(line, problem, fix, path)
-        raise _Stop
+        raise _UnreadableError
 
     def _stop(self, line: int, problem: str, fix: str, path: str = "") -> None:
         self.problems.found.append(Problem(line, path, problem, fix))
+
+
+def _line(event: yaml.Event) -> int:
+    mark = event.start_mark
+    return mark.line + 1 if mark is not None else 0
 
 
 def _described(node: Node) -> str:

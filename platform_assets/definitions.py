@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import dagster as dg
 
+from contracts.table_contract import TableContract
 from platform_assets.ingest.table_assets import IngestListener, table_assets
 from resources.dagster_resources import WorkspaceResource
-from resources.workspace import Workspace
+from sensors.drop_sensors import drop_sensor
 
 
 def definitions() -> dg.Definitions:
@@ -14,11 +15,16 @@ def definitions() -> dg.Definitions:
     workspace = WorkspaceResource()
     contracts = workspace.open().contracts
     return dg.Definitions.merge(
-        *(table_assets(contract) for contract in contracts.contracts.values()),
+        *(table(contract) for contract in contracts.contracts.values()),
         dg.Definitions(
             resources={"workspace": workspace, "listener": IngestListener()}, executor=dg.in_process_executor
         ),
     )
+
+
+def table(contract: TableContract) -> dg.Definitions:
+    """What one contract brings: assets, checks, a job, a sensor."""
+    return dg.Definitions.merge(table_assets(contract), dg.Definitions(sensors=[drop_sensor(contract)]))
 
 
 defs = definitions()

@@ -223,6 +223,13 @@ class FileCatalogue:
                 result.setdefault(r.partition_key, []).append((r.sequence, drop))
         return result
 
+    def partitions_captured_since(self, table: str, sequence: int) -> set[str]:
+        """The partitions for which anything was captured after `sequence`."""
+        query = sa.select(_captures.c.partition_key).distinct()
+        query = query.where(_captures.c.table_name == table, _captures.c.sequence > sequence)
+        with self._reading() as connection:
+            return set(connection.execute(query).scalars())
+
     def verified(self) -> dict[str, tuple[str, str]]:
         """Files of the store that were hashed before: path to (stamp, digest)."""
         with self._reading() as connection:

@@ -53,17 +53,18 @@ class StagedCandidate:
 def judge(staged: StagedCandidate, store: LocalObjectStore) -> tuple[GateReceipt, ...]:
     """Run every gate, each on its own; the slowest one (framing the drops again) beside the others."""
     with ThreadPoolExecutor(max_workers=1) as beside:
-        conservation = beside.submit(_run, "conservation", lambda: _conservation(staged, store))
+        conservation = beside.submit(run_gate, "conservation", lambda: _conservation(staged, store))
         receipts = {
-            "integrity": _run("integrity", lambda: _integrity(staged)),
-            "contract": _run("contract", lambda: _contract(staged, store)),
-            "quality": _run("quality", lambda: _quality(staged, store)),
+            "integrity": run_gate("integrity", lambda: _integrity(staged)),
+            "contract": run_gate("contract", lambda: _contract(staged, store)),
+            "quality": run_gate("quality", lambda: _quality(staged, store)),
         }
         receipts["conservation"] = conservation.result()
     return tuple(receipts[gate] for gate in GATES)
 
 
-def _run(gate: str, look: Callable[[], GateReceipt]) -> GateReceipt:
+def run_gate(gate: str, look: Callable[[], GateReceipt]) -> GateReceipt:
+    """Let a gate look; one that cannot gives UNKNOWN with what kept it from it."""
     try:
         return look()
     except (HashgateError, duckdb.Error, OSError, ValueError, KeyError) as error:
@@ -71,12 +72,16 @@ def _run(gate: str, look: Callable[[], GateReceipt]) -> GateReceipt:
 
 
 def _integrity(staged: StagedCandidate) -> GateReceipt:
+    return integrity(staged.candidate, staged.folders)
+
+
+def integrity(candidate: Candidate, folders: Mapping[Digest, Path]) -> GateReceipt:
     """Every file hashes to what the index says, the index to the segment's name, and nothing else lies there."""
     findings: list[Finding] = []
     files = size = 0
-    entries = [*staged.candidate.segments, *([staged.candidate.overlay] if staged.candidate.overlay else [])]
+    entries = [*candidate.segments, *([candidate.overlay] if candidate.overlay else [])]
     for entry in entries:
-        folder = staged.folders[entry.content]
+        folder = folders[entry.content]
         index = SegmentIndex.from_bytes((folder / INDEX).read_bytes())
         if index.content != entry.content or index.view.key != entry.view_key or index.files != entry.files:
             findings.append(_altered(f"{entry.content} {INDEX}", entry.content, index.content))
@@ -135,6 +140,10 @@ def _conservation(staged: StagedCandidate, store: LocalObjectStore) -> GateRecei
     if accounted != list(staged.snapshot.inputs):
         expected, observed = (", ".join(ref.digest for ref in refs) for refs in (staged.snapshot.inputs, accounted))
         findings.append(Finding(subject="drops of the segments", expected=expected, observed=observed, fix="Ingest again."))
+    claimed = staged.candidate
+    if (claimed.records, claimed.valid_rows + claimed.quarantined_rows) != (records, records):
+        said = f"{claimed.records} records, {claimed.valid_rows} valid + {claimed.quarantined_rows} quarantined"
+        findings.append(Finding(subject="the candidate's counts", expected=f"{records} records", observed=said, fix="Ingest again."))
     return receipt(
         "conservation",
         expected=f"{records} records framed in {len(accounted)} drops, each valid or in quarantine, once",
@@ -240,6 +249,16 @@ def _quality(staged: StagedCandidate, store: LocalObjectStore) -> GateReceipt:
         valid = session.execute("SELECT count(*) FROM candidate").fetchall()[0][0]
         quarantined = _count(session, staged.files(QUARANTINE)) + _count(session, staged.files(QUARANTINE, overlay=True))
         records = valid + quarantined
+        if (valid, quarantined) != (staged.candidate.valid_rows, staged.candidate.quarantined_rows):
+            claimed = f"{staged.candidate.valid_rows} valid, {staged.candidate.quarantined_rows} quarantined"
+            findings.append(
+                Finding(
+                    subject="the candidate's counts",
+                    expected=f"{valid} valid, {quarantined} quarantined",
+                    observed=claimed,
+                    fix="Ingest again.",
+                )
+            )
         share = quarantined / records if records else 0.0
         if share > contract.quarantine_budget:
             findings.append(

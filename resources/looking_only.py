@@ -19,7 +19,7 @@ class ReadOnlyStore(LocalObjectStore):
     """The store's objects for reading; it need not exist, and every write is refused."""
 
     def __init__(self, root: Path) -> None:  # the parent's would create the folder
-        self._root = root
+        self._root, self._incoming = root, root / "incoming"
 
     def put_if_absent(self, key: str, data: bytes) -> bool:  # noqa: ARG002 - refused whatever it is
         """Refused."""

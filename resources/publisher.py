@@ -9,16 +9,17 @@ from __future__ import annotations
 
 import datetime as dt
 import shutil
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
+from typing import Protocol
 
 from contracts.commits import Candidate, Commit, SegmentEntry, refuses
 from contracts.errors import CommitError
 from contracts.gates import GateReceipt, all_passed
 from contracts.refs import Digest
 from contracts.segments import SegmentIndex
-from resources.gatekeeper import StagedCandidate
 from resources.object_store import LocalObjectStore, digest_of_file
 from resources.table_reader import INDEX, TableReader, held_key, numbered_key, segment_prefix
 
@@ -42,10 +43,34 @@ class Publication:
     reason: str = ""
 
 
+class Promise(Protocol):
+    """What the publisher asks of a contract."""
+
+    @property
+    def sink_mode(self) -> str:
+        """What publishing over another version means: `append`, `replace` or `error`."""
+
+
+class Staged(Protocol):
+    """A candidate with the folders its segments lie in: built from drops, or from what an asset returned."""
+
+    @property
+    def candidate(self) -> Candidate:
+        """What is to be published."""
+
+    @property
+    def contract(self) -> Promise:
+        """Under what promise."""
+
+    @property
+    def folders(self) -> Mapping[Digest, Path]:
+        """Where each segment lies, by content."""
+
+
 def publish(
     store: LocalObjectStore,
     reader: TableReader,
-    staged: StagedCandidate,
+    staged: Staged,
     receipts: tuple[GateReceipt, ...],
     now: dt.datetime,
 ) -> Publication:
@@ -57,7 +82,7 @@ def publish(
     """
     candidate = staged.candidate
     _place_segments(store, staged)
-    if not all_passed(receipts):
+    if not all_passed(receipts, candidate.gates):
         return Publication(Outcome.HELD, _hold(store, candidate, receipts, now))
     while True:
         head = reader.head(candidate.table, candidate.partition)
@@ -80,7 +105,7 @@ def publish(
             return Publication(Outcome.PUBLISHED, commit)
 
 
-def _place_segments(store: LocalObjectStore, staged: StagedCandidate) -> None:
+def _place_segments(store: LocalObjectStore, staged: Staged) -> None:
     candidate = staged.candidate
     for entry in _entries(candidate):
         folder = staged.folders[entry.content]
@@ -126,7 +151,7 @@ def segment_contents(candidate: Candidate) -> frozenset[Digest]:
     return frozenset(entry.content for entry in _entries(candidate))
 
 
-def _check_mode(head: Commit | None, staged: StagedCandidate) -> None:
+def _check_mode(head: Commit | None, staged: Staged) -> None:
     if head is not None and staged.contract.sink_mode == "error":
         candidate = staged.candidate
         msg = (

@@ -7,9 +7,7 @@ the segment's index; nobody relies on them, the gates count for themselves.
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Generator, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,6 +18,7 @@ import pyarrow.parquet as pq
 
 from contracts.decoding import UndecodableError
 from contracts.judgement import Judgement, compile_judgement
+from contracts.prefetching import prefetch
 from contracts.reasons import Reason
 from contracts.records import Records, read_records, records_schema
 from contracts.refs import BlobRef, Digest, View
@@ -216,7 +215,7 @@ def _valid_batches(
         if tally.unreadable is not None:
             continue
         try:
-            for records in read_ahead(_read(store, contract, tally.ref)):
+            for records in prefetch(_read(store, contract, tally.ref)):
                 tally.records += records.count
                 if records.table.num_rows:
                     yield from _with_lineage(records.table, tally.ref.digest, segment).to_batches()
@@ -230,21 +229,6 @@ def _read(
 ) -> Iterator[Records]:
     with store.open(blob_key(source.digest)) as file:
         yield from read_records(file, contract, only=only)
-
-
-def read_ahead(items: Iterator[Records], depth: int = 2) -> Generator[Records, None, None]:
-    """Parse in a thread while DuckDB, on the other cores, consumes: Arrow's parser does not hold Python's lock."""
-    pending: deque[Future[Records | None]] = deque()
-    with ThreadPoolExecutor(max_workers=1) as parser:
-        try:
-            for _ in range(depth):
-                pending.append(parser.submit(next, items, None))
-            while (records := pending.popleft().result()) is not None:
-                pending.append(parser.submit(next, items, None))
-                yield records
-        finally:
-            for future in pending:
-                future.cancel()
 
 
 def _with_lineage(table: pa.Table, source: str, segment: str) -> pa.Table:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import atexit
 import os
+import sys
 from pathlib import Path
 
 import pytest
@@ -14,6 +16,16 @@ settings.register_profile(
 )
 settings.register_profile("desk", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci" if os.environ.get("CI") else "desk"))
+
+
+@atexit.register
+def _let_pytest_have_the_last_word() -> None:
+    """Silence DuckDB's binding at the exit: it lists types that Hypothesis keeps alive, after pytest's closing line.
+
+    nanobind prints from C when the interpreter is gone (https://nanobind.readthedocs.io/en/latest/refleaks.html), so
+    only the descriptor can be turned away. By then pytest has said all it had to say.
+    """
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stderr.fileno())
 
 
 @pytest.fixture(scope="session")

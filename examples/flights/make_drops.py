@@ -98,8 +98,8 @@ def _two_files(header: bytes, records: Sequence[bytes]) -> Files:
 
 def _broken_quotes(header: bytes, records: Sequence[bytes]) -> Files:
     rows = list(records)
-    rows[120] = _with_field(rows[120], TAIL, b'"N618JB')
-    rows[480] = _with_field(rows[480], TAIL, b'"N618JB"?')
+    rows[120] = _with_field(rows[120], TAIL, b'"N618JB"?')
+    rows[480] = _with_field(rows[480], TAIL, b'"N618JB')
     return plain(header, rows)
 
 
@@ -187,7 +187,7 @@ DAMAGES: tuple[Damage, ...] = (
     Damage(
         day=date(2013, 2, 14),
         name="broken quotes",
-        what="one quote is opened and never closed, one is closed in the middle of a field",
+        what="one quote is closed in the middle of a field, one is opened and never closed",
         outcome="exactly these two records go to quarantine: the open quote does not swallow the rest of the file",
         see="`hashgate quarantine flights --partition 2013-02-14`",
         quarantined=2,

@@ -7,11 +7,14 @@ from __future__ import annotations
 
 import argparse
 import difflib
+import textwrap
 from collections.abc import Sequence
 from importlib import metadata
-from typing import NoReturn
+from typing import NoReturn, TypeAlias
 
 from contracts.errors import UsageError
+
+_HELP_COLUMNS = 100
 
 QUERY_FORMATS = ("table", "csv", "json", "parquet")
 
@@ -78,7 +81,11 @@ class _Version(argparse.Action):
         super().__init__(option_strings, dest, nargs=0, help="show the version and exit")
 
     def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
-        print(f"hashgate {metadata.version('hashgate')}")
+        try:
+            version = metadata.version("hashgate")
+        except metadata.PackageNotFoundError:
+            version = "from a checkout that is not installed"
+        print(f"hashgate {version}")
         parser.exit(0)
 
 
@@ -109,7 +116,8 @@ def wants_json(given: Sequence[str]) -> bool:
     return "--json" in given
 
 
-_Commands = argparse._SubParsersAction  # type: ignore[type-arg]  # noqa: SLF001 - argparse has no public name for it
+_Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
+"""What `add_subparsers` gives; argparse has no public name for it."""
 
 
 def _add(
@@ -119,7 +127,7 @@ def _add(
     parser: argparse.ArgumentParser = commands.add_parser(
         name,
         help=does,
-        description=f"{does[0].upper()}{does[1:]}. {details}",
+        description=textwrap.fill(f"{does[0].upper()}{does[1:]}. {details}", _HELP_COLUMNS),
         epilog=f"{heading}:\n" + "\n".join(f"  {example}" for example in examples),
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,

@@ -34,7 +34,7 @@ def scan(arguments: Arguments, terminal: Terminal) -> int:
     workspace = Workspace.from_environment()
     documents: list[dict[str, Any]] = []
     errors: list[HashgateError] = list(broken_contracts(workspace, arguments.table))
-    rows = [("table", "files", "new", "changed", "unchanged", "missing", "problems")]
+    rows: list[tuple[str, ...]] = [("table", "files", "new", "changed", "unchanged", "missing", "problems")]
     problems: list[dict[str, str]] = []
     for contract in asked_contracts(workspace, arguments.table):
         try:

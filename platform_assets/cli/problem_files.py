@@ -27,7 +27,7 @@ _WORDS: Mapping[str, tuple[str, str]] = MappingProxyType(
 def spoken_problem(contract: TableContract, file: KnownFile, now: dt.datetime) -> tuple[str, str]:
     """What is wrong with a file, and how to fix it."""
     name = file.path.rpartition("/")[2]
-    if file.problem in _WORDS:
+    if file.problem is not None and file.problem in _WORDS:
         return _WORDS[file.problem]
     key = partition_key_of(name, contract.partitioning, now=now)
     if isinstance(key, NoKey):

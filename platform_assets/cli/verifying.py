@@ -12,7 +12,6 @@ from platform_assets.cli.arguments import Arguments
 from platform_assets.cli.asked import BROKEN_CONTRACT, asked_contracts, broken_contracts, checked_partitions, say_json
 from platform_assets.cli.terminal import Colour, Terminal, counted, human_duration, human_size, neutralized
 from platform_assets.evidence.verifying import VerificationReport, verifiable_partitions, verify_table
-from resources.looking_only import LookingOnlyWorkspace
 from resources.workspace import Workspace
 
 CORRUPT = 1
@@ -21,7 +20,7 @@ _SHOWN = 50
 
 def verify(arguments: Arguments, terminal: Terminal) -> int:
     """Read everything again and compare it with what was published."""
-    workspace = LookingOnlyWorkspace.from_environment()
+    workspace = Workspace.from_environment()
     broken = broken_contracts(workspace, arguments.table)
     reports: list[tuple[VerificationReport, float]] = []
     for contract in asked_contracts(workspace, arguments.table):

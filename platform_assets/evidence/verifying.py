@@ -7,8 +7,9 @@ it finds says how to come back. Against somebody who rewrites the store and its 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from contracts.canonical import parse_json
 from contracts.commits import Commit, SegmentEntry
@@ -20,12 +21,14 @@ from contracts.selection import CaptureBatch, Selection, SelectionSnapshot
 from contracts.table_contract import TableContract
 from resources.captures import blob_key
 from resources.gatekeeper import StagedCandidate, judge
+from resources.object_store import digest_of_file
 from resources.parser_identity import parser_identity
-from resources.table_reader import INDEX, digest_of_file, numbered_key, segment_prefix, table_prefix
+from resources.table_reader import INDEX, numbered_key, segment_prefix, table_prefix
 from resources.workspace import Workspace
 
 REINGEST = "Restore the object from a backup, or ingest the partition again with --force."
-DROP_AGAIN = "Restore the object from a backup, or drop the file again and ingest the partition."
+DROP_AGAIN = "Restore the object from a backup; or move it out of the store, drop the same file again and ingest the partition."
+_LINK = re.compile(r"[0-9]{8}\.json")
 RESTORE = "Restore the object from a backup of the store."
 
 
@@ -100,8 +103,7 @@ class _Verification:
         self._workspace, self._store, self._contract = workspace, workspace.store, contract
         self._report = VerificationReport(contract.table)
         self._partition: str | None = None
-        self._segments: dict[Digest, bool] = {}
-        self._drops: dict[Digest, bool] = {}
+        self._checked: dict[Digest, list[Corruption]] = {}
 
     def run(self, partitions: Sequence[str] | None, verified: Callable[[str], None]) -> VerificationReport:
         if partitions is None:
@@ -118,11 +120,11 @@ class _Verification:
 
     def _check_captures(self) -> None:
         folder = f"captures/{self._contract.table}"
-        for number, name in enumerate(self._store.keys(folder), start=1):
-            key = f"{folder}/{name}"
-            if int(name.removesuffix(".json")) != number:
-                self._found(f"{folder}/{number:08d}.json", "it is missing from the capture log", RESTORE)
-                return
+        for number in range(1, self._newest(folder) + 1):
+            key = f"{folder}/{number:08d}.json"
+            if not self._store.exists(key):
+                self._found(key, "it is missing from the capture log", RESTORE)
+                continue
             try:
                 batch = CaptureBatch.model_validate(parse_json(self._store.get(key)))
             except (HashgateError, ValueError, KeyError) as error:
@@ -145,10 +147,8 @@ class _Verification:
     def _versions(self, key: str) -> Iterator[Commit]:
         """The chain, oldest first; a broken link is reported, and the others are checked all the same."""
         folder = f"{table_prefix(self._contract.table)}/commits/{key}"
-        names = self._store.keys(folder)
-        newest = int(names[-1].removesuffix(".json")) if names else 0
         parent: Digest | None = None
-        for number in range(1, newest + 1):
+        for number in range(1, self._newest(folder) + 1):
             try:
                 version = self._workspace.reader.commit(self._contract.table, key, number)
             except CommitError as error:
@@ -161,6 +161,14 @@ class _Verification:
             self._report.versions += 1
             yield version
 
+    def _newest(self, folder: str) -> int:
+        """The highest number of a chain; what is no link of it does not belong there."""
+        names = self._store.keys(folder)
+        for name in names:
+            if not _LINK.fullmatch(name):
+                self._found(f"{folder}/{name}", "it is no link of this chain", "Move it out of the store.")
+        return max((int(name[:8]) for name in names if _LINK.fullmatch(name)), default=0)
+
     def _held(self, key: str) -> Iterator[Commit]:
         folder = f"{table_prefix(self._contract.table)}/held/{key}"
         for name in self._store.keys(folder):
@@ -169,29 +177,37 @@ class _Verification:
             except (HashgateError, ValueError, TypeError, KeyError) as error:
                 self._found(f"{folder}/{name}", f"it is no held candidate any more: {_first_line(error)}", REINGEST)
 
-    def _check_segment(self, entry: SegmentEntry) -> bool:
-        if entry.content not in self._segments:
-            self._report.segments += 1
-            self._segments[entry.content] = self._is_whole(entry)
-        return self._segments[entry.content]
+    def _once(self, digest: Digest, check: Callable[[], None]) -> bool:
+        """Check what has `digest`, if that was not done for another version; what was found counts for this one, too."""
+        if digest in self._checked:
+            found = [replace(corruption, partition=self._partition) for corruption in self._checked[digest]]
+            self._report.corruptions += [corruption for corruption in found if corruption not in self._report.corruptions]
+        else:
+            before = len(self._report.corruptions)
+            check()
+            self._checked[digest] = self._report.corruptions[before:]
+        return not self._checked[digest]
 
-    def _is_whole(self, entry: SegmentEntry) -> bool:
+    def _check_segment(self, entry: SegmentEntry) -> bool:
+        return self._once(entry.content, lambda: self._look_at_segment(entry))
+
+    def _look_at_segment(self, entry: SegmentEntry) -> None:
         """The index has the segment's name and says what the version says; exactly its files are there, each as it was."""
+        self._report.segments += 1
         prefix = segment_prefix(self._contract.table, entry.view_key, entry.content)
-        before = len(self._report.corruptions)
         try:
             data = self._store.get(f"{prefix}/{INDEX}")
             observed = digest_bytes(data)
             if observed != entry.content:
                 self._found(f"{prefix}/{INDEX}", f"expected {entry.content}, observed {observed}", REINGEST)
-                return False
+                return
             index = SegmentIndex.from_bytes(data)
         except KeyError:
             self._found(f"{prefix}/{INDEX}", "it is missing", REINGEST)
-            return False
+            return
         except (HashgateError, ValueError) as error:
             self._found(f"{prefix}/{INDEX}", _first_line(error), REINGEST)
-            return False
+            return
         if index.view.key != entry.view_key or index.files != entry.files:
             self._found(f"{prefix}/{INDEX}", "it does not say what the version says of it", REINGEST)
         for name in sorted(set(self._store.keys(prefix)) - {INDEX, *(file.name for file in index.files)}):
@@ -199,28 +215,27 @@ class _Verification:
         for file in index.files:
             self._check_object(f"{prefix}/{file.name}", file.digest, REINGEST)
             self._report.files += 1
-        return len(self._report.corruptions) == before
 
     def _check_drop(self, ref: BlobRef) -> bool:
-        if ref.digest not in self._drops:
-            self._report.drops += 1
-            self._drops[ref.digest] = self._check_object(blob_key(ref.digest), ref.digest, DROP_AGAIN)
-        return self._drops[ref.digest]
+        return self._once(ref.digest, lambda: self._look_at_drop(ref))
 
-    def _check_object(self, key: str, digest: Digest, fix: str) -> bool:
+    def _look_at_drop(self, ref: BlobRef) -> None:
+        self._report.drops += 1
+        self._check_object(blob_key(ref.digest), ref.digest, DROP_AGAIN)
+
+    def _check_object(self, key: str, digest: Digest, fix: str) -> None:
         path = self._store.path(key)
         try:
             self._report.hashed_bytes += path.stat().st_size
             observed = digest_of_file(path)
         except FileNotFoundError:
             self._found(key, "it is missing", fix)
-            return False
+            return
         except OSError as error:
             self._found(key, f"it cannot be read: {error.strerror}", fix)
-            return False
+            return
         if observed != digest:
             self._found(key, f"expected {digest}, observed {observed}", fix)
-        return observed == digest
 
     def _snapshot(self, version: Commit) -> SelectionSnapshot | None:
         """The frozen inputs of a version: by digest, and as the selection of its number names them."""

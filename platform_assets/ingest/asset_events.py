@@ -36,7 +36,6 @@ COLUMN_SCHEMA = "dagster/column_schema"
 TABLE_NAME = "dagster/table_name"
 """Dagster's own keys, as its UI reads them; spelled here and nowhere else."""
 
-COMMIT_TAG = "hashgate/commit"
 CONTRACT_TAG = "hashgate/contract"
 
 PATHS_SHOWN = 20
@@ -108,9 +107,7 @@ def version_events(keys: TableKeys, commit: Commit, uri: str) -> tuple[AssetMate
         "commit": commit.digest,
         URI: dg.MetadataValue.url(uri),
     }
-    tags = _version_tags(
-        candidate.view_key, digest_of_code(commit), {keys.selection: candidate.snapshot}
-    ) | {COMMIT_TAG: commit.digest}
+    tags = _version_tags(candidate.view_key, digest_of_code(commit), {keys.selection: candidate.snapshot})
     validated = AssetMaterialization(
         asset_key=keys.validated,
         partition=candidate.partition,

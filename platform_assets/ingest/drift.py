@@ -19,14 +19,14 @@ from contracts.canonical import parse_json
 from contracts.csv_records import FieldSplitter
 from contracts.decoding import decode_chunks
 from contracts.errors import DropError
-from contracts.framing import FrameKind, frame_csv
+from contracts.framing import Flaw, FrameKind, frame_csv
+from contracts.reasons import Reason
 from contracts.record_runs import match_columns
 from contracts.table_contract import CsvFormat, JsonLinesFormat, TableContract
 from resources.drop_folder import ListedFile, open_drop
 
 _HEAD_BYTES = 1 << 20
 _LINES_READ = 1000
-_BOM = "\ufeff"
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,9 +114,10 @@ def _header(chunks: Iterable[bytes], csv: CsvFormat) -> list[str] | None:
         headers = np.flatnonzero(batch.kinds == FrameKind.HEADER)
         if len(headers):
             at = int(headers[0])
-            start = int(batch.ends[at - 1]) if at else 0
-            fields = splitter.fields(bytes(batch.text[start : int(batch.ends[at])]))
-            return [field.decode("utf-8", "replace").removeprefix(_BOM) for field in fields]
+            if batch.flaws[at]:
+                msg = f"the header cannot be read: {Reason[Flaw(batch.flaws[at]).name].meaning}"
+                raise ValueError(msg)
+            return [field.decode() for field in splitter.fields(batch.text[batch.starts[at] : batch.ends[at]])]
     return None
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -55,7 +55,11 @@ class PartitionStatus:
 
 
 def partition_statuses(
-    workspace: Workspace, contract: TableContract, files: Sequence[KnownFile] | None = None
+    workspace: Workspace,
+    contract: TableContract,
+    files: Sequence[KnownFile] | None = None,
+    *,
+    only: Collection[str] | None = None,
 ) -> list[PartitionStatus]:
     """Every partition from the first to the newest that has anything, and the empty ones between.
 
@@ -63,6 +67,7 @@ def partition_statuses(
         workspace: The installation.
         contract: The table's.
         files: New and changed files (default: as the catalogue has them after its last scan).
+        only: Look at these partitions alone, which costs as much as they are many.
     """
     if files is None:
         files = workspace.catalogue.files(contract.table, to_capture=True)
@@ -70,18 +75,22 @@ def partition_statuses(
     for file in files:
         if file.partition is not None:
             waiting.setdefault(file.partition, []).append(file)
-    captures = workspace.catalogue.captures(contract.table)
+    captures = workspace.catalogue.captures(contract.table, None if only is None else sorted(only))
     published = set(workspace.reader.partitions(contract.table))
-    touched = sorted(set(captures) | published | set(waiting))
-    if not touched:
-        return []
-    current = current_key(contract.partitioning, workspace.now())
-    last = max(touched[-1], current) if current and current <= touched[-1] else touched[-1]
-    calendar = set(keys_between(contract.partitioning, touched[0], last)) | set(touched)
+    calendar = set(only) if only is not None else _calendar(workspace, contract, {*captures, *published, *waiting})
     return [
         _status(workspace, contract, key, captures.get(key, []), waiting.get(key, []), has_head=key in published)
         for key in sorted(calendar)
     ]
+
+
+def _calendar(workspace: Workspace, contract: TableContract, touched: set[str]) -> set[str]:
+    if not touched:
+        return set()
+    first, last = min(touched), max(touched)
+    current = current_key(contract.partitioning, workspace.now())
+    last = max(last, current) if current and current <= last else last
+    return set(keys_between(contract.partitioning, first, last)) | touched
 
 
 def _status(

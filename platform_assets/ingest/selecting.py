@@ -34,6 +34,8 @@ class CaptureReport:
 
 def scan(workspace: Workspace, contract: TableContract, *, record: bool = True) -> ScanReport:
     """Look at a table's drop folder; with `record` off nothing is remembered."""
+    if record:
+        _catch_up(workspace, contract.table)
     listed = list_drops(workspace.settings.drops, contract.server.path)
     return workspace.catalogue.observe(contract.table, listed, _key_of(workspace, contract), workspace.now(), record=record)
 

@@ -6,11 +6,9 @@ see otherwise; of a version that has a report nothing is read again.
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
 
 import duckdb
 from pydantic import ValidationError
@@ -77,7 +75,7 @@ def write_report(workspace: Workspace, contract: TableContract, commit: Commit) 
 def write_reports(workspace: Workspace, contract: TableContract, commits: Sequence[Commit]) -> Iterator[ReportRef]:
     """Write the reports of versions of one table, published or held, or find those that are there.
 
-    Many at once cost one DuckDB session and one look at the catalogue together.
+    Many at once cost one look at the catalogue together.
 
     Args:
         workspace: The installation.
@@ -104,15 +102,11 @@ def write_reports(workspace: Workspace, contract: TableContract, commits: Sequen
 
 
 def _compute(workspace: Workspace, contract: TableContract, commits: Sequence[Commit]) -> Iterator[Report]:
-    """Open all versions, then report on one after the other in one session that spills into a folder of its own."""
-    opened = workspace.reader.open_commits(commits)
-    spill = workspace.settings.staging / f"report-{uuid4().hex}"
-    try:
-        with open_session(spill_to=spill) as session:
-            for files in opened:
-                yield compute_report(workspace, contract, files, session)
-    finally:
-        shutil.rmtree(spill, ignore_errors=True)
+    """Open all versions at once, then report on one after the other."""
+    opened = workspace.reader.open_commits(commits) if commits else []
+    with open_session(spill_to=workspace.store.spill_folder) as session:
+        for files in opened:
+            yield compute_report(workspace, contract, files, session)
 
 
 def compute_report(

@@ -30,8 +30,11 @@ from contracts.report_document import (
 )
 from resources.duckdb_session import quote_name
 
-COUNTED_VALUES = 50_000
+COUNTED_VALUES = 20_000
 """Columns of up to this many distinct values are counted value by value."""
+
+COLUMNS_AT_ONCE = 20
+"""Columns counted by one statement: planning costs more than counting when a partition is small."""
 
 SORTED_ROWS = 16_000_000
 """Values that an exact quantile may hold in memory, 16 bytes each at most; beyond, every n-th record is taken."""
@@ -81,8 +84,8 @@ def _scale_of(type_: str) -> _Scale | None:
 class _Tally:
     """The distinct values of a column in their order, and on how many rows each stands."""
 
-    texts: Sequence[str]
-    characters: Sequence[int]
+    texts: np.ndarray
+    characters: np.ndarray
     positions: np.ndarray
     rows: np.ndarray
 
@@ -118,25 +121,46 @@ def profile_table(
     """
     rows = int(session.execute(f"SELECT count(*) FROM {relation}").fetchall()[0][0])
     overviews = {} if rows <= COUNTED_VALUES else _overviews(session, relation, columns)
-    profiles = []
-    for name, type_ in columns.items():
-        overview = overviews.get(name)
-        if overview is None or overview.distinct <= COUNTED_VALUES:
-            facts = _counted(_tally(session, relation, name, type_), _scale_of(type_), rows)
-        else:
-            facts = _estimated(session, relation, name, type_, overview, rows)
-        profiles.append(ColumnProfile(name=name, type=type_, description=descriptions.get(name, ""), **facts))
-    return Profile(rows=rows, columns=tuple(profiles))
+    few = [name for name in columns if name not in overviews or overviews[name].distinct <= COUNTED_VALUES]
+    facts: dict[str, dict[str, Any]] = {}
+    for start in range(0, len(few), COLUMNS_AT_ONCE):
+        counted = {name: columns[name] for name in few[start : start + COLUMNS_AT_ONCE]}
+        for name, tally in _tallies(session, relation, counted).items():
+            facts[name] = _counted(tally, _scale_of(columns[name]), rows)
+    for name in columns.keys() - facts.keys():
+        facts[name] = _estimated(session, relation, name, columns[name], overviews[name], rows)
+    return Profile(
+        rows=rows,
+        columns=tuple(
+            ColumnProfile(name=name, type=type_, description=descriptions.get(name, ""), **facts[name])
+            for name, type_ in columns.items()
+        ),
+    )
 
 
-def _tally(session: duckdb.DuckDBPyConnection, relation: str, name: str, type_: str) -> _Tally:
-    value, scale = _value(name, type_), _scale_of(type_)
-    found = session.execute(
-        f"SELECT left(v::VARCHAR, {EXCERPT_CHARACTERS}) AS t, length(v::VARCHAR) AS c, "
-        f"{scale.position('v') if scale else '0::DOUBLE'} AS p, n "
-        f"FROM (SELECT {value} AS v, count(*) AS n FROM {relation} WHERE {quote_name(name)} IS NOT NULL GROUP BY v) ORDER BY v"
-    ).fetchnumpy()
-    return _Tally(found["t"], found["c"], np.asarray(found["p"]), np.asarray(found["n"]))
+def _tallies(session: duckdb.DuckDBPyConnection, relation: str, columns: Mapping[str, str]) -> dict[str, _Tally]:
+    """Count the values of some columns, each on its own, in one statement."""
+    counts = " UNION ALL ".join(
+        _tally_query(relation, index, name, type_) for index, (name, type_) in enumerate(columns.items())
+    )
+    found = session.execute(f"{counts} ORDER BY i, place").fetchnumpy()
+    bounds = np.searchsorted(np.asarray(found["i"]), np.arange(len(columns) + 1))
+    names = ("t", "characters", "position", "n")
+    return {
+        name: _Tally(*(np.asarray(found[part])[first:last] for part in names))
+        for name, first, last in zip(columns, bounds[:-1], bounds[1:], strict=True)
+    }
+
+
+def _tally_query(relation: str, index: int, name: str, type_: str) -> str:
+    scale = _scale_of(type_)
+    return (
+        f"SELECT {index} AS i, row_number() OVER (ORDER BY v) AS place, "
+        f"left(v::VARCHAR, {EXCERPT_CHARACTERS}) AS t, length(v::VARCHAR) AS characters, "
+        f"{scale.position('v') if scale else '0::DOUBLE'} AS position, n "
+        f"FROM (SELECT {_value(name, type_)} AS v, count(*) AS n FROM {relation} "
+        f"WHERE {quote_name(name)} IS NOT NULL GROUP BY 1)"
+    )
 
 
 def _counted(tally: _Tally, scale: _Scale | None, rows: int) -> dict[str, Any]:
@@ -251,7 +275,7 @@ def _histogram(
     found = session.execute(
         f"SELECT greatest(0, least({bins.count - 1}, floor(p / ?) - ?))::INTEGER AS b, count(*) "
         f"FROM (SELECT {scale.position(quote_name(name))} AS p FROM {relation} WHERE {quote_name(name)} IS NOT NULL) "
-        "WHERE isfinite(p) GROUP BY b",
+        "WHERE isfinite(p) GROUP BY 1",
         [bins.width, bins.first],
     ).fetchall()
     counts = dict(found)
@@ -275,11 +299,17 @@ class _Bins:
     @classmethod
     def of(cls, low: float, high: float, scale: _Scale) -> _Bins | None:
         """At most `BINS` bins; None when the values are too far apart, or too near each other, for floating point."""
-        width = _round_width((high - low) / (BINS - 2), scale)
-        if not (math.isfinite(width) and width > 0 and math.isfinite(low / width) and math.isfinite(high / width)):
+        width = _round_width((high - low) / (BINS - 1), scale)
+        bins = cls._with_width(low, high, width)
+        # round bins need not begin at the lowest value, so one more may be needed than fits
+        return cls._with_width(low, high, _round_width(1.01 * width, scale)) if bins and bins.count > BINS else bins
+
+    @classmethod
+    def _with_width(cls, low: float, high: float, width: float) -> _Bins | None:
+        if not 0 < width < math.inf or not (math.isfinite(low / width) and math.isfinite(high / width)):
             return None
         first, last = math.floor(low / width), math.floor(high / width)
-        return cls(float(first), width, min(last - first + 1, BINS))
+        return cls(float(first), width, last - first + 1)
 
     def histogram(self, scale: _Scale, counts: Sequence[int], not_binned: int) -> Histogram:
         return Histogram(

@@ -15,7 +15,7 @@ from functools import cache
 from typing import Any
 
 import jinja2
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 from contracts.report_document import ColumnProfile, Excerpt, Histogram, Report
 from contracts.report_document import QuarantineExample as Example
@@ -23,8 +23,10 @@ from contracts.report_document import QuarantineExample as Example
 _INVISIBLE = re.compile(
     "[\x00-\x1f\x7f-\x9f\xad\u061c\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb\U000e0000-\U000e007f]"
 )
-_CONTROL_PICTURES = 0x2400
+_NAMED = {0: "NUL", 8: "BS", 9: "TAB", 10: "LF", 13: "CR", 27: "ESC", 127: "DEL"}
+_LINE_END = re.compile(r"(\r\n|\n|\r)\Z")
 _UNITS = ("B", "kB", "MB", "GB", "TB", "PB")
+_DIGEST_OR_CODE = re.compile(r"(blake3:[0-9a-f]{64})|`([^`]+)`")
 _BACKTICKS = re.compile("`+")
 _EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 PLOT_WIDTH, PLOT_HEIGHT = 240.0, 54.0
@@ -63,15 +65,16 @@ def render_markdown(report: Report) -> str:
 
 
 def visible(text: str) -> str:
-    """Show what would not show: controls as their pictures, direction marks and other invisibles by number."""
-    return _INVISIBLE.sub(_picture, text)
+    """Show what would not show (controls, direction marks, other invisibles) by name or number, between angle quotes.
+
+    Their own pictures in Unicode are missing from many fonts.
+    """
+    return _INVISIBLE.sub(_sign, text)
 
 
-def _picture(match: re.Match[str]) -> str:
+def _sign(match: re.Match[str]) -> str:
     code = ord(match[0])
-    if code < 0x20:
-        return chr(_CONTROL_PICTURES + code)
-    return "\u2421" if code == 0x7F else f"\u27e8U+{code:04X}\u27e9"
+    return f"\u2039{_NAMED.get(code, f'U+{code:04X}')}\u203a"
 
 
 def _code(text: str) -> str:
@@ -96,8 +99,10 @@ def _environment() -> jinja2.Environment:
         count=_count,
         size=_size,
         moment=_moment,
+        prose=_prose,
         short=_short,
         cut=_cut,
+        record=_record,
         place=_place,
     )
     environment.globals.update(share=_share, share_width=_share_width, plot=_plot)
@@ -145,8 +150,27 @@ def _short(digest: str) -> str:
     return digest.removeprefix("blake3:")[:12]
 
 
+def _prose(text: str) -> Markup:
+    """A sentence of the platform's own, in which digests are shortened and commands stand out."""
+    parts, end = [], 0
+    for match in _DIGEST_OR_CODE.finditer(text):
+        parts.append(escape(visible(text[end : match.start()])))
+        digest, code = match.groups()
+        if digest:
+            parts.append(Markup('<code title="{}">{}</code>').format(digest, _short(digest)))
+        else:
+            parts.append(Markup("<code>{}</code>").format(visible(code)))
+        end = match.end()
+    return Markup().join([*parts, escape(visible(text[end:]))])
+
+
 def _cut(excerpt: Excerpt) -> str:
     return f"{excerpt.text}\u2026 ({_count(excerpt.left_out)} characters more)" if excerpt.left_out else excerpt.text
+
+
+def _record(raw: Excerpt) -> str:
+    """A record without the line end that every record has."""
+    return _cut(raw) if raw.left_out else _LINE_END.sub("", raw.text)
 
 
 def _place(example: Example) -> str:
@@ -200,7 +224,8 @@ def _point(histogram: Histogram, position: float) -> str:
     if histogram.unit == "value":
         return f"{position:,.0f}" if position.is_integer() and abs(position) < 1e15 else f"{position:.6g}"
     if histogram.unit == "second_of_day":
-        return str(dt.timedelta(seconds=position))
+        minutes, seconds = divmod(position, 60)
+        return f"{int(minutes // 60):02}:{int(minutes % 60):02}" + ("" if histogram.width % 60 == 0 else f":{seconds:06.3f}")
     try:
         moment = _EPOCH + dt.timedelta(seconds=position)
     except OverflowError:

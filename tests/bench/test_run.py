@@ -12,8 +12,9 @@ GIB = 1 << 30
 
 
 def case(name: str, size: int, ours: dict[str, float], peer_s: float = 1.0) -> dict[str, Any]:
-    stages = {"capture_s": 0.5, "frame_parse_judge_s": 0.0, "gates_s": 0.0, "commit_s": 0.0, "peak_bytes": GIB / 2}
-    peer = {"total_s": peer_s, "peak_bytes": GIB}
+    stages = {"capture_s": 0.5, "frame_parse_judge_s": 0.0, "gates_s": 0.0, "commit_s": 0.0}
+    peer = {"total_s": peer_s, "cpu_s": 1.0, "peak_bytes": GIB}
+    stages |= {"cpu_s": 1.0, "peak_bytes": GIB / 2}
     return {"name": name, "size_bytes": size, "medians": {"duckdb": peer, "hashgate": stages | ours}}
 
 
@@ -72,6 +73,6 @@ def test_a_wrong_result_is_no_measurement(lost: dict[str, float]) -> None:
 def test_the_peer_is_measured_in_a_process_of_its_own(tmp_path: Any) -> None:
     seen = measure(CASES[0], tmp_path, 1, 500, "duckdb")
     assert seen["rows"] == 1000
-    assert [sorted(run) for run in seen["runs"]["duckdb"]] == [["peak_bytes", "total_s"]]
+    assert [sorted(run) for run in seen["runs"]["duckdb"]] == [["cpu_s", "peak_bytes", "total_s"]]
     assert 10 << 20 < seen["medians"]["duckdb"]["peak_bytes"] < GIB
     assert sorted(path.name for path in tmp_path.iterdir()) == ["wide-1000.csv"]

@@ -350,7 +350,7 @@ HOSTILE_QUERIES = {
     ),
     "recursion without recursion": ('WITH RECURSIVE "x.csv" AS (FROM "x.csv") FROM "x.csv"', 'no table "x.csv"'),
     "Kelvin sign for a k": ("FROM trac\u212as", "no table"),
-    "look-alike letter": ("FROM flights\u200b", "no table"),
+    "invisible letter": ('FROM "flights\u200b"', "no table"),
     "qualified table": ("FROM main.flights", '"main.flights" is a qualified name'),
     "catalogue": ("FROM information_schema.tables", "qualified name"),
     "internal catalogue": ("FROM system.main.duckdb_settings", "qualified name"),
@@ -390,7 +390,7 @@ HOSTILE_QUERIES = {
     "this query": ("SELECT current_query()", '"current_query" is not allowed'),
     "seed": ("SELECT setseed(0.5)", '"setseed" is not allowed'),
     "by method": ("SELECT 'HOME'.getenv()", '"getenv" is not allowed'),
-    "hidden by a comment": ("SELECT get/**/env('HOME')", '"env" is not allowed'),
+    "hidden by a comment": ("SELECT get/**/env('HOME')", "does not parse"),
     "unknown function": ("SELECT no_such_function()", '"no_such_function" is not allowed'),
     "internal function": ("SELECT __internal_decompress_string(1)", "is not allowed"),
     # Shapes

@@ -1,0 +1,85 @@
+"""The JSON Schemas (2020-12) of the documents that the platform writes, drawn from the models that write them.
+
+They are published in `contracts/schemas/`, so that a reader in any language can check what it was given. Generated,
+never edited: a test compares the files with this module, and `platform_assets.reports.write_schemas` writes them.
+A schema says what a document looks like; that digests fit what they name is for `hashgate verify`.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from types import MappingProxyType
+from typing import Any, get_args
+
+from pydantic import BaseModel
+from pydantic.json_schema import GenerateJsonSchema
+
+from contracts.commits import Commit
+from contracts.refs import Digest
+from contracts.report_document import Report
+from contracts.segments import SegmentIndex
+from contracts.selection import CaptureBatch, Selection, SelectionSnapshot
+
+DIALECT = "https://json-schema.org/draft/2020-12/schema"
+DIGEST_PATTERN = "^blake3:[0-9a-f]{64}$"
+
+DOCUMENTS: Mapping[str, type[BaseModel]] = MappingProxyType(
+    {
+        "captures": CaptureBatch,
+        "selection": SelectionSnapshot,
+        "selection-envelope": Selection,
+        "segment": SegmentIndex,
+        "commit": Commit,
+        "report": Report,
+    }
+)
+"""By the name in their `format`, `hashgate/<name>/v1`."""
+
+
+def schema_of(name: str) -> dict[str, Any]:
+    """The schema of a document: an object with `$schema` and `$id` that needs no other file."""
+    model = DOCUMENTS[name]
+    schema = model.model_json_schema(mode="serialization", schema_generator=_AsWritten)
+    parts = {part.__name__: part for part in _parts(model)}
+    for part, described in [*schema.get("$defs", {}).items(), (model.__name__, schema)]:
+        if part in parts:
+            _say_what_digests_look_like(parts[part], described)
+    if model is Commit:
+        # the stored document carries its own digest, which the model computes and checks
+        schema["properties"]["digest"] = {"title": "Digest", "type": "string", "pattern": DIGEST_PATTERN}
+        schema["required"].append("digest")
+    return {"$schema": DIALECT, "$id": f"urn:hashgate:schema:{name}:1", **schema}
+
+
+def schema_text(name: str) -> str:
+    """The schema as it stands in `contracts/schemas/`: for people to read, so neither canonical nor digested."""
+    return json.dumps(schema_of(name), indent=2, ensure_ascii=False) + "\n"  # noqa: TID251
+
+
+class _AsWritten(GenerateJsonSchema):
+    """Every field is written, also one that has a default, so every field is required."""
+
+    def field_is_required(self, field: Any, total: bool) -> bool:  # noqa: ARG002, FBT001 - pydantic's signature
+        return True
+
+
+def _parts(model: type[BaseModel]) -> Iterator[type[BaseModel]]:
+    """A model and all models inside it."""
+    yield model
+    for field in model.model_fields.values():
+        for found in _leaves(field.annotation):
+            if isinstance(found, type) and issubclass(found, BaseModel):
+                yield from _parts(found)
+
+
+def _leaves(annotation: Any) -> Iterator[Any]:
+    inside = get_args(annotation)
+    yield from (leaf for part in inside for leaf in _leaves(part)) if inside else [annotation]
+
+
+def _say_what_digests_look_like(model: type[BaseModel], described: dict[str, Any]) -> None:
+    """A `pattern` binds strings only, so it may stand beside `null`."""
+    for name, field in model.model_fields.items():
+        if Digest in _leaves(field.annotation):
+            described["properties"][name]["pattern"] = DIGEST_PATTERN

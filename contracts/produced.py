@@ -1,0 +1,84 @@
+"""What an asset promises of the table it returns, and the recipe by which such a table is named.
+
+A table that an asset returned has no drops: it is named by its content. Its promise is what the asset declares of its
+columns; an asset that declares none promises the columns it returned, so that a later reader still sees a change.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal
+
+from contracts.commits import ContractStamp
+from contracts.refs import BlobRef, Frozen, View, ViewRef, digest_json
+from contracts.segments import StoredFile
+from contracts.table_contract import LINEAGE_COLUMNS, LINEAGE_PREFIX
+
+UNPARTITIONED = "all"
+"""The partition of a table that has none."""
+
+
+class PromisedColumn(Frozen):
+    """One column of a returned table."""
+
+    name: str
+    type: str
+    """A DuckDB type."""
+    nullable: bool = True
+    unique: bool = False
+
+
+class AssetPromise(Frozen):
+    """What an asset promises of each table it returns."""
+
+    asset: str
+    """The asset's key, parts joined by `/`."""
+    code_version: str
+    columns: tuple[PromisedColumn, ...] | None = None
+    """None: nothing is declared."""
+    sink_mode: Literal["replace"] = "replace"
+
+    @property
+    def table(self) -> str:
+        """The name of its place in the store: the key's parts joined by two underscores."""
+        return "__".join(self.asset.split("/"))
+
+    def stamp(self, schema: Sequence[tuple[str, str]]) -> ContractStamp:
+        """What a commit keeps of the promise.
+
+        Args:
+            schema: Name and type of the columns, as declared or else as they were written.
+        """
+        fingerprint = digest_json([list(column) for column in schema])
+        declared = digest_json([c.model_dump(mode="json") for c in self.columns or ()])
+        return ContractStamp(
+            version=self.code_version,
+            digest=digest_json([self.asset, self.code_version, declared]),
+            rows_digest=digest_json(self.code_version),
+            set_digest=declared,
+            schema_fingerprint=fingerprint,
+            table_schema=tuple(schema),
+        )
+
+
+def reserved_columns(names: Sequence[str]) -> tuple[str, ...]:
+    """The columns that may not be there: names with the reserved prefix, unless the whole lineage is handed on."""
+    reserved = tuple(name for name in names if name.lower().startswith(LINEAGE_PREFIX))
+    return () if set(reserved) == set(LINEAGE_COLUMNS) else reserved
+
+
+def produced_segment_view(promise: AssetPromise, file: StoredFile) -> View:
+    """The recipe "this very content, as this asset returned it"."""
+    return View(
+        transform="urn:hashgate:produced-segment:1",
+        parameters={"asset": promise.asset},
+        inputs=(BlobRef(digest=file.digest, size_bytes=file.size_bytes),),
+    )
+
+
+def produced_view(promise: AssetPromise, segment: ViewRef) -> View:
+    """The recipe of the version: that segment, under that promise."""
+    declared = None if promise.columns is None else [c.model_dump(mode="json") for c in promise.columns]
+    return View(
+        transform="urn:hashgate:produced:1", parameters={"asset": promise.asset, "columns": declared}, inputs=(segment,)
+    )

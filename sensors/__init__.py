@@ -1,0 +1,1 @@
+"""When things happen: new files, reconciliation, automation."""

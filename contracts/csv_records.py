@@ -1,8 +1,8 @@
 """CSV frames to text columns.
 
 Clean records are parsed in bulk by Arrow, which is right about them because framing has already refused what Arrow
-would guess at; every bulk parse is checked against the number of frames. What is left over (escape characters, bytes
-that are no UTF-8) takes a path of its own. Typing and judging values is not done here.
+would guess at; every bulk parse is checked against the number of frames. Records with an escape character, which Arrow
+reads by other rules, are split one by one. Typing and judging values is not done here.
 """
 
 from __future__ import annotations
@@ -67,6 +67,14 @@ class _Rows:
     numbers: Int64s
     refused: list[Refusal]
 
+    def merged(self, others: _Rows) -> _Rows:
+        """These rows and others of the same file, by number."""
+        numbers = np.concatenate((self.numbers, others.numbers))
+        order = np.argsort(numbers)
+        pairs = zip(self.columns, others.columns, strict=True)
+        columns = [pa.concat_arrays(pair).take(pa.array(order)) for pair in pairs]
+        return _Rows(columns, numbers[order], self.refused + others.refused)
+
 
 class _CsvReader:
     """Parses the records of one file."""
@@ -116,17 +124,14 @@ class _CsvReader:
 
     def _parse(self, records: Slices, width: int) -> _Rows:
         """Rows of sound frames: in bulk, except what needs care."""
+        undecodable = records.undecodable()
+        refused = [_undecodable(number) for number in records.numbers[undecodable].tolist()]
+        records = records.where(~undecodable)
         escaped = self._with_escape(records)
-        if not escaped.any():
-            return self._parse_in_bulk(records, width)
-        rows, others = (
-            self._parse_in_bulk(records.where(~escaped), width),
-            self._parse_singly(records.where(escaped), width),
-        )
-        numbers = np.concatenate((rows.numbers, others.numbers))
-        order = np.argsort(numbers)
-        columns = [pa.concat_arrays(pair).take(order) for pair in zip(rows.columns, others.columns, strict=True)]
-        return _Rows(columns, numbers[order], rows.refused + others.refused)
+        rows = self._parse_in_bulk(records.where(~escaped), width)
+        if escaped.any():
+            rows = rows.merged(self._parse_singly(records.where(escaped), width))
+        return _Rows(rows.columns, rows.numbers, refused + rows.refused)
 
     def _with_escape(self, records: Slices) -> Bools:
         """Records with an escape character: Arrow would let it escape outside quotes too."""
@@ -138,26 +143,19 @@ class _CsvReader:
         return mask
 
     def _parse_in_bulk(self, records: Slices, width: int) -> _Rows:
-        refused: list[Refusal] = []
         if not len(records):
-            return _Rows(_no_texts(width), records.numbers, refused)
+            return self._parse_singly(records, width)
         columns, misfits = self._arrow(records, width)
-        if misfits:
-            rows = np.array([row for row, _ in misfits]) - 1
-            refused = [_misfit(int(records.numbers[r]), width, n) for r, (_, n) in zip(rows, misfits, strict=True)]
-            records = records.where(np.isin(np.arange(len(records)), rows, invert=True))
-        if columns is None:
-            valid = ~_undecodable(records)
-            refused += [_no_text(number) for number in records.numbers[~valid].tolist()]
-            records = records.where(valid)
-            columns = self._arrow(records, width)[0] if len(records) else _no_texts(width)
-        if columns is None or any(len(column) != len(records) for column in columns):
-            rest = self._parse_singly(records, width)
-            return _Rows(rest.columns, rest.numbers, refused + rest.refused)
-        return _Rows(columns, records.numbers, refused)
+        rows = np.array([row for row, _ in misfits], np.int64) - 1
+        fits = np.ones(len(records), bool)
+        fits[rows] = False
+        if any(len(column) != np.count_nonzero(fits) for column in columns):
+            return self._parse_singly(records, width)
+        refused = [_misfit(int(records.numbers[r]), width, n) for r, (_, n) in zip(rows, misfits, strict=True)]
+        return _Rows(columns, records.numbers[fits], refused)
 
-    def _arrow(self, records: Slices, width: int) -> tuple[list[pa.StringArray] | None, list[tuple[int, int]]]:
-        """Columns (None: not everything is UTF-8) and, of the records with another width, row (from 1) and width."""
+    def _arrow(self, records: Slices, width: int) -> tuple[list[pa.StringArray], list[tuple[int, int]]]:
+        """Columns and, of the records with another width, row (from 1) and width."""
         misfits: list[tuple[int, int]] = []
 
         def skip(row: pa_csv.InvalidRow) -> str:
@@ -169,25 +167,23 @@ class _CsvReader:
             data = _BOM + bytes(data)  # Arrow drops one at the start of what it takes for a file; here it is data
         names = [str(i) for i in range(width)]
         csv = self._csv
-        try:
-            table = pa_csv.read_csv(
-                pa.BufferReader(pa.py_buffer(data)),
-                pa_csv.ReadOptions(use_threads=False, block_size=len(data) + 1, column_names=names),
-                pa_csv.ParseOptions(
-                    delimiter=csv.delimiter,
-                    quote_char=csv.quote or False,
-                    double_quote=self._splitter.escape is None,
-                    newlines_in_values=csv.quote is not None,
-                    invalid_row_handler=skip,
-                ),
-                pa_csv.ConvertOptions(
-                    column_types=dict.fromkeys(names, pa.string()),
-                    strings_can_be_null=True,
-                    null_values=list(csv.null_markers),
-                ),
-            )
-        except pa.ArrowInvalid:
-            return None, misfits
+        table = pa_csv.read_csv(
+            pa.BufferReader(pa.py_buffer(data)),
+            pa_csv.ReadOptions(use_threads=False, block_size=len(data) + 1, column_names=names),
+            pa_csv.ParseOptions(
+                delimiter=csv.delimiter,
+                quote_char=csv.quote or False,
+                double_quote=self._splitter.escape is None,
+                newlines_in_values=csv.quote is not None,
+                invalid_row_handler=skip,
+            ),
+            pa_csv.ConvertOptions(
+                check_utf8=False,
+                column_types=dict.fromkeys(names, pa.string()),
+                strings_can_be_null=True,
+                null_values=list(csv.null_markers),
+            ),
+        )
         return [_single_chunk(column) for column in table.columns], misfits
 
     def _parse_singly(self, records: Slices, width: int) -> _Rows:
@@ -201,13 +197,8 @@ class _CsvReader:
             if len(fields) != width:
                 refused.append(_misfit(number, width, len(fields)))
                 continue
-            try:
-                texts = [field.decode() for field in fields]
-            except UnicodeDecodeError:
-                refused.append(_no_text(number))
-                continue
             numbers.append(number)
-            for column, text in zip(cells, texts, strict=True):
+            for column, text in zip(cells, (field.decode() for field in fields), strict=True):
                 column.append(None if text in nulls else text)
         return _Rows([pa.array(column, pa.string()) for column in cells], np.array(numbers, np.int64), refused)
 
@@ -250,18 +241,6 @@ def _line_end_size(record: bytes) -> int:
     return 1 if record.endswith((b"\n", b"\r")) else 0
 
 
-def _undecodable(records: Slices) -> Bools:
-    return np.array([not _is_text(record) for _, record in records.pieces()], bool)
-
-
-def _is_text(data: bytes) -> bool:
-    try:
-        data.decode()
-    except UnicodeDecodeError:
-        return False
-    return True
-
-
 def _unreadable_header(reason: Reason) -> Matching:
     return Matching((), (), (Problem(reason, None, f"the header cannot be read: {reason.meaning}"),), 0)
 
@@ -270,14 +249,10 @@ def _misfit(number: int, expected: int, found: int) -> Refusal:
     return Refusal(number, Reason.FIELD_COUNT, None, f"expected {expected} fields, found {found}")
 
 
-def _no_text(number: int) -> Refusal:
+def _undecodable(number: int) -> Refusal:
     return Refusal(number, Reason.UNDECODABLE_TEXT, None, Reason.UNDECODABLE_TEXT.meaning)
 
 
 def _single_chunk(column: pa.ChunkedArray) -> pa.Array:
     """One block gives one chunk, which combining would copy."""
     return column.chunk(0) if column.num_chunks == 1 else column.combine_chunks()
-
-
-def _no_texts(width: int) -> list[pa.StringArray]:
-    return [pa.array([], pa.string()) for _ in range(width)]

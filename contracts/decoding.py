@@ -23,8 +23,10 @@ _BLOCK_BYTES = 4 << 20
 _COMPRESSED_BYTES = 64 << 10
 _GZIP_MAGIC, _ZSTD_MAGIC = b"\x1f\x8b", b"\x28\xb5\x2f\xfd"
 _GZIP_WINDOW = 16 + zlib.MAX_WBITS
+_BYTE_ORDERS = {"utf-16": (b"\xfe\xff", "utf-16-be"), "utf-32": (b"\0\0\xfe\xff", "utf-32-be")}
+"""Python's own decoders of these raise, past any error handler, where the mark is missing."""
 _INVALID = "hashgate-invalid"
-_NOT_FOR_STREAMS = frozenset({"idna", "punycode", "unicode_escape", "raw_unicode_escape", "utf-7"})
+_REFUSED = frozenset({"hz", "idna", "punycode", "unicode-escape", "raw-unicode-escape", "utf-7"})
 
 
 class UndecodableError(DropError):
@@ -43,6 +45,7 @@ def decode_chunks(chunks: Iterable[bytes], compression: Compression, encoding: s
         chunks: The drop's bytes in order, cut anywhere.
         compression: `auto` decides between gzip, zstd and none by the first bytes.
         encoding: What `text_encoding` accepts. UTF-8 passes through untouched, byte order mark and errors included.
+            UTF-16 and UTF-32 go by their byte order mark, and are little-endian without one (as on the web).
 
     Raises:
         ValueError: `encoding` is none this can read.
@@ -50,33 +53,49 @@ def decode_chunks(chunks: Iterable[bytes], compression: Compression, encoding: s
     """
     codec = text_encoding(encoding)
     plain = _decompress(chunks, compression)
-    return plain if codec == "utf-8" else _transcode(plain, codec)
+    return plain if codec == "utf-8" else _transcode(_Source(plain), codec)
 
 
 def text_encoding(name: str) -> str:
     """The normal name of an encoding that a file may be declared in.
 
+    Encodings that switch alphabets by escape sequences (ISO 2022, HZ, UTF-7) are left out: there one lost byte changes
+    the meaning of all that follows, so no record could be judged by itself.
+
     Raises:
-        ValueError: Python has no such codec, or it is not one that turns a stream of bytes into text.
+        ValueError: Python has no such codec, or it is not one of text, or one of those.
     """
     try:
         "a".encode(name)  # refuses codecs that turn bytes into bytes, such as base64
-        codec = codecs.lookup(name).name
-    except (LookupError, UnicodeError):
+        codec = codecs.lookup(name).name.replace("_", "-")
+    except (LookupError, ValueError):
         codec = ""
-    if not codec or codec in _NOT_FOR_STREAMS:
+    if not codec or codec in _REFUSED or codec.startswith("iso2022"):
         msg = f"{name!r} is no text encoding this platform reads: use utf-8, utf-16, cp1252, iso8859-1 or the like"
         raise ValueError(msg)
     return "utf-8" if codec == "utf-8-sig" else codec
 
 
-def _transcode(chunks: Iterable[bytes], codec: str) -> Iterator[bytes]:
+def _transcode(source: _Source, codec: str) -> Iterator[bytes]:
+    if codec in _BYTE_ORDERS:
+        codec = _byte_order(source, codec)
     decoder = codecs.getincrementaldecoder(codec)(errors=_INVALID)
-    for chunk in chunks:
+    for chunk in source:
         if text := decoder.decode(chunk):
             yield text.encode("utf-8", "surrogatepass")
     if text := decoder.decode(b"", final=True):
         yield text.encode("utf-8", "surrogatepass")
+
+
+def _byte_order(source: _Source, codec: str) -> str:
+    """The codec with the byte order that the mark at the start says; the mark is taken off."""
+    mark, codec_if_big = _BYTE_ORDERS[codec]
+    if source.peek(len(mark)) == mark:
+        source.read(len(mark))
+        return codec_if_big
+    if source.peek(len(mark)) == mark[::-1]:
+        source.read(len(mark))
+    return f"{codec}-le"
 
 
 def _mark_invalid(error: UnicodeError) -> tuple[str, int]:

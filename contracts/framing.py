@@ -22,7 +22,7 @@ long as every quote stands where a clean one may. Only around a quote that does 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 from functools import cached_property
@@ -95,7 +95,8 @@ def frame_csv(chunks: Iterable[bytes], csv: CsvFormat, *, block_bytes: int = BLO
         block_bytes: How much to look at in one go.
 
     Raises:
-        ValueError: The dialect's delimiter, quote or escape is not a single ASCII character.
+        ValueError: The dialect's delimiter, quote or escape is not a single ASCII character, or is a line end, or the
+            delimiter is one of the other two.
     """
     return _frames(chunks, _CsvScanner(csv), header=csv.header, block_bytes=block_bytes)
 
@@ -111,8 +112,9 @@ class _Scanner(Protocol):
     def scan(self, text: bytes, start: int, *, final: bool) -> tuple[Int64s, Uint8s]:
         """Ends and flaws of the frames that `text[start:]` decides; the undecided rest is left for the next call."""
 
-    def is_blank(self, frame: bytes) -> bool:
-        """Whether a frame of one or two bytes is nothing but a line end."""
+    @property
+    def line_ends(self) -> Sequence[int]:
+        """The bytes that end a line alone."""
 
 
 def _frames(chunks: Iterable[bytes], scanner: _Scanner, *, header: bool, block_bytes: int) -> Iterator[FrameBatch]:
@@ -161,13 +163,12 @@ class _Blocks:
 
 
 def _kinds(text: bytes, start: int, ends: Int64s, scanner: _Scanner) -> Uint8s:
-    kinds = np.full(len(ends), FrameKind.RECORD, np.uint8)
-    sizes = np.diff(ends, prepend=start)
-    for index in np.flatnonzero(sizes <= len(b"\r\n")):
-        end = int(ends[index])
-        if scanner.is_blank(text[end - int(sizes[index]) : end]):
-            kinds[index] = FrameKind.BLANK
-    return kinds
+    """BLANK for frames that are nothing but a line end, RECORD for all others."""
+    values, sizes = np.frombuffer(text, np.uint8), np.diff(ends, prepend=start)
+    lasts, firsts = values[ends - 1], values[ends - sizes]
+    blank = (sizes == 1) & np.isin(lasts, scanner.line_ends)
+    blank |= (sizes == 2) & (firsts == _CR) & (lasts == _LF)
+    return np.where(blank, np.uint8(FrameKind.BLANK), np.uint8(FrameKind.RECORD))
 
 
 def _longest_frame(limit: int) -> int:
@@ -178,12 +179,11 @@ def _longest_frame(limit: int) -> int:
 class _LineScanner:
     """Frames end at LF and nowhere else."""
 
+    line_ends = (_LF,)
+
     def __init__(self, jsonl: JsonLinesFormat) -> None:
         self._limit = jsonl.max_record_bytes
         self._longest = _longest_frame(self._limit)
-
-    def is_blank(self, frame: bytes) -> bool:
-        return frame in {b"\n", b"\r\n"}
 
     def scan(self, text: bytes, start: int, *, final: bool) -> tuple[Int64s, Uint8s]:
         ends = np.flatnonzero(np.frombuffer(text, np.uint8)[start:] == _LF) + (start + 1)
@@ -300,10 +300,15 @@ def after_odd_run(text: Uint8s, positions: Int64s, escape: int) -> NDArray[np.bo
 class _CsvScanner:
     """Frames of one CSV dialect: in bulk where quotes are clean, one by one where they are not."""
 
+    line_ends = (_LF, _CR)
+
     def __init__(self, csv: CsvFormat) -> None:
         self.delimiter = _ascii("delimiter", csv.delimiter)
         self.quote = None if csv.quote is None else _ascii("quote", csv.quote)
         self.escape = None if csv.escape in {None, csv.quote} else _ascii("escape", csv.escape)
+        if self.delimiter in {self.quote, self.escape}:
+            msg = f"a CSV delimiter must not be the quote or escape character as well: {csv.delimiter!r} is"
+            raise ValueError(msg)
         self.limit = csv.max_record_bytes
         self.longest = _longest_frame(self.limit)
         self.beside_quote = np.zeros(256, bool)
@@ -312,9 +317,6 @@ class _CsvScanner:
             self.beside_quote[self.quote] = True
         self._line_end = re.compile(rb"[\r\n]")
         self._event, self._inside = _patterns(self.quote, self.escape)
-
-    def is_blank(self, frame: bytes) -> bool:
-        return frame in {b"\n", b"\r", b"\r\n"}
 
     def scan(self, text: bytes, start: int, *, final: bool) -> tuple[Int64s, Uint8s]:
         marks = _Marks(text, self, final=final)
@@ -444,7 +446,7 @@ def _patterns(quote: int | None, escape: int | None) -> tuple[re.Pattern[bytes],
 
 
 def _ascii(what: str, character: str | None) -> int:
-    if character is None or len(character) != 1 or not character.isascii():
-        msg = f"a CSV {what} must be one ASCII character, not {character!r}"
+    if character is None or len(character) != 1 or not character.isascii() or character in "\r\n":
+        msg = f"a CSV {what} must be one ASCII character and no line end, not {character!r}"
         raise ValueError(msg)
     return ord(character)

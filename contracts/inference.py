@@ -209,14 +209,23 @@ def _table_names(columns: Sequence[_Found]) -> dict[str, str]:
     names: dict[str, str] = {}
     taken: set[str] = set()
     for column in columns:
-        name = "".join(c if c.isprintable() else " " for c in column.name).strip()[:255]
-        if not name or name.lower().startswith(LINEAGE_PREFIX):
+        if not _is_declarable(column.name):
             continue
+        name = _visible(column.name)
         while name.lower() in taken:
             name += "_2"
         taken.add(name.lower())
         names[column.name] = name
     return names
+
+
+def _visible(name: str) -> str:
+    return "".join(c if c.isprintable() else " " for c in name).strip()[:250]
+
+
+def _is_declarable(name: str) -> bool:
+    """Whether a file's column can be one of the table's, perhaps under another name."""
+    return bool(_visible(name)) and not name.lower().startswith(LINEAGE_PREFIX)
 
 
 def _has_undeclarable(columns: Sequence[_Found]) -> bool:
@@ -229,10 +238,8 @@ def _guesses(
     """Each column's type, and the words that mean NULL."""
     with duckdb.connect(":memory:", config={"enable_external_access": False, "threads": 2}) as connection:
         values = pa.concat_tables(texts, promote_options="default")
-        connection.register("samples", values)
-        profiles = {
-            column.name: _Profile(connection, column.name) for column in columns if column.name in values.column_names
-        }
+        connection.register("samples", values.rename_columns([f"c{n}" for n in range(values.num_columns)]))
+        profiles = {name: _Profile(connection, f"c{n}") for n, name in enumerate(values.column_names)}
         markers = ("", *sorted({word for profile in profiles.values() for word in profile.null_words()}))
         names = _table_names(columns)
         guesses = [
@@ -285,7 +292,7 @@ class _Profile:
     """Questions about one column of text."""
 
     def __init__(self, connection: duckdb.DuckDBPyConnection, name: str) -> None:
-        self._connection, self._name = connection, quoted(name)
+        self._connection, self._name = connection, name
         self.rows: int = connection.execute("SELECT count(*) FROM samples").fetchall()[0][0]
 
     def type_without(self, markers: Sequence[str]) -> tuple[str, tuple[str, ...]]:
@@ -362,9 +369,7 @@ def _common_layout(samples: Sequence[Sample], sniffed: Sequence[Sniffed]) -> Fil
 
 def _texts(table: str, sample: Sample, sniffed: Sniffed, layout: FileFormat) -> pa.Table:
     """The first records of a sample as text, read as its own columns say and as the common layout says."""
-    columns = [
-        Column(name=name, type="VARCHAR") for name in sniffed.columns if not name.lower().startswith(LINEAGE_PREFIX)
-    ]
+    columns = [Column(name=name, type="VARCHAR") for name in sniffed.columns if _is_declarable(name)]
     provisional = TableContract(
         table="draft",
         version="0",
@@ -659,7 +664,7 @@ def _scalar(text: str | None) -> str:
     """A YAML scalar that is text to every reader."""
     if text is None:
         return "null"
-    if re.fullmatch(r"[A-Za-z][A-Za-z0-9_./-]*[A-Za-z0-9_]", text) and text.lower() not in _YAML_WORDS:
+    if re.fullmatch(r"[A-Za-z]([A-Za-z0-9_./-]*[A-Za-z0-9_])?", text) and text.lower() not in _YAML_WORDS:
         return text
     if text.isprintable():
         return "'" + text.replace("'", "''") + "'"

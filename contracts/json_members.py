@@ -88,19 +88,7 @@ class _Lines:
             last_two = self.bytes_[np.minimum(controls + 1, len(self.bytes_) - 1)]
             odd = (self.bytes_[controls] != _LF) & ~((self.bytes_[controls] == _CR) & (last_two == _LF))
             mask[np.searchsorted(self.ends, controls[odd], "right")] = True
-        if not _is_utf8(self.data):
-            mask |= np.array([not _is_utf8(piece) for _, piece in records.pieces()], bool)
-        return mask
-
-
-def _is_utf8(data: bytes) -> bool:
-    if data.isascii():
-        return True
-    try:
-        data.decode()
-    except UnicodeDecodeError:
-        return False
-    return True
+        return mask | records.undecodable()
 
 
 @dataclass(frozen=True)

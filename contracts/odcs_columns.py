@@ -191,11 +191,12 @@ class _ColumnReader:
             values["max_length"] = max_length
         if options is not None:
             values |= self._options(options, logical, values["type"], values)
-            options.close()
         if logical in _DATED:
             values["formats"] = self._formats(options, custom, logical, values["type"])
         else:
             custom.refuse("formats", f"{logical} has no formats", "Remove it; formats are for dates and times.")
+        if options is not None:
+            options.close()
         return values
 
     def _physical_type(self, section: Section, logical: str) -> tuple[str | None, int | None]:
@@ -204,7 +205,9 @@ class _ColumnReader:
             return LOGICAL_TYPES[logical], None
         column_type = self._duck.canonical_type(physical)
         if column_type is None:
-            fix = f"Use a DuckDB type such as {LOGICAL_TYPES[logical]} or DECIMAL(18,3); for wide integers DECIMAL(38,0)."
+            fix = (
+                f"Use a DuckDB type such as {LOGICAL_TYPES[logical]} or DECIMAL(18,3); for wide integers DECIMAL(38,0)."
+            )
             section.complain(f"{shown(physical)} is no type that a table can have", fix, "physicalType")
         elif not re.fullmatch(_FITTING[logical], column_type):
             fix = f"Remove it, or change one of the two; {logical} is {LOGICAL_TYPES[logical]} by itself."
@@ -223,7 +226,7 @@ class _ColumnReader:
             wanted = "TIMESTAMP WITH TIME ZONE" if zoned else "TIMESTAMP"
             if zoned is None or column_type is None:
                 return column_type
-        elif logical in ("integer", "number") and options.has("format"):
+        elif logical in ("integer", "number") and options.stated("format"):
             formats = _INTEGER_FORMATS if logical == "integer" else _NUMBER_FORMATS
             named = options.text("format", choices=tuple(formats))
             if named is None or column_type is None:
@@ -277,7 +280,7 @@ class _ColumnReader:
     def _bounds(self, options: Section, logical: str, column_type: str) -> dict[str, Any]:
         values: dict[str, Any] = {}
         for side, exclusive in (("minimum", "exclusiveMinimum"), ("maximum", "exclusiveMaximum")):
-            stated = [key for key in (side, exclusive) if options.has(key)]
+            stated = options.stated(side, exclusive)
             if len(stated) == 2:
                 options.complain(f"{side} and {exclusive} both stand here", "Keep the stricter one.", exclusive)
             for key in stated:

@@ -269,11 +269,9 @@ class _RuleReader:
         self.rules.set_rules.append(rule)
 
     def _threshold(self, check: Section) -> Threshold | None:
-        stated = [key for key in OPERATORS if check.has(key)]
+        stated = check.stated(*OPERATORS)
         if len(stated) != 1:
             problem = f"{' and '.join(stated)} both stand here" if stated else "it does not say what the number must be"
-            for key in stated:
-                check.get(key)
             check.complain(problem, f"Write one of {', '.join(OPERATORS)}.")
             return None
         key = stated[0]

@@ -18,6 +18,12 @@ UNPARTITIONED = "all"
 """The partition of a table that has none."""
 
 
+def produced_table(key: Sequence[str]) -> str:
+    """Where the tables of an asset lie: `asset.` and the key's parts, with `.`, `/` and `%` in them escaped."""
+    escaped = (part.replace("%", "%25").replace(".", "%2E").replace("/", "%2F") for part in key)
+    return "asset." + ".".join(escaped)
+
+
 class PromisedColumn(Frozen):
     """One column of a returned table."""
 
@@ -31,17 +37,22 @@ class PromisedColumn(Frozen):
 class AssetPromise(Frozen):
     """What an asset promises of each table it returns."""
 
-    asset: str
-    """The asset's key, parts joined by `/`."""
+    key: tuple[str, ...]
+    """The asset's."""
     code_version: str
     columns: tuple[PromisedColumn, ...] | None = None
     """None: nothing is declared."""
     sink_mode: Literal["replace"] = "replace"
 
     @property
+    def asset(self) -> str:
+        """The key as people write it."""
+        return "/".join(self.key)
+
+    @property
     def table(self) -> str:
-        """The name of its place in the store: the key's parts joined by two underscores."""
-        return "__".join(self.asset.split("/"))
+        """The name of its place in the store. No contract's table is named so, and no other asset's key."""
+        return produced_table(self.key)
 
     def stamp(self, schema: Sequence[tuple[str, str]]) -> ContractStamp:
         """What a commit keeps of the promise.
@@ -53,7 +64,7 @@ class AssetPromise(Frozen):
         declared = digest_json([c.model_dump(mode="json") for c in self.columns or ()])
         return ContractStamp(
             version=self.code_version,
-            digest=digest_json([self.asset, self.code_version, declared]),
+            digest=digest_json([self.key, self.code_version, declared]),
             rows_digest=digest_json(self.code_version),
             set_digest=declared,
             schema_fingerprint=fingerprint,
@@ -71,7 +82,7 @@ def produced_segment_view(promise: AssetPromise, file: StoredFile) -> View:
     """The recipe "this very content, as this asset returned it"."""
     return View(
         transform="urn:hashgate:produced-segment:1",
-        parameters={"asset": promise.asset},
+        parameters={"asset": promise.key},
         inputs=(BlobRef(digest=file.digest, size_bytes=file.size_bytes),),
     )
 
@@ -80,5 +91,5 @@ def produced_view(promise: AssetPromise, segment: ViewRef) -> View:
     """The recipe of the version: that segment, under that promise."""
     declared = None if promise.columns is None else [c.model_dump(mode="json") for c in promise.columns]
     return View(
-        transform="urn:hashgate:produced:1", parameters={"asset": promise.asset, "columns": declared}, inputs=(segment,)
+        transform="urn:hashgate:produced:1", parameters={"asset": promise.key, "columns": declared}, inputs=(segment,)
     )

@@ -131,6 +131,12 @@ class Slices:
         for number, start, end in zip(self.numbers.tolist(), self.starts.tolist(), self.ends.tolist(), strict=True):
             yield number, self.text[start:end]
 
+    def undecodable(self) -> Bools:
+        """Which of them are no UTF-8."""
+        if _is_utf8(self.joined()):
+            return np.zeros(len(self), bool)
+        return np.array([not _is_utf8(piece) for _, piece in self.pieces()], bool)
+
     def piece(self, number: int) -> bytes:
         """The bytes of one, by its number; only where the numbers have no gaps."""
         index = number - int(self.numbers[0])
@@ -138,6 +144,16 @@ class Slices:
             msg = f"record {number} is not in this run of {len(self)} records from {self.numbers[0]}"
             raise IndexError(msg)
         return self.text[self.starts[index] : self.ends[index]]
+
+
+def _is_utf8(data: bytes | memoryview) -> bool:
+    """Asked of Arrow, which tells without building the text."""
+    offsets = pa.py_buffer(np.array([0, len(data)], np.int32))
+    try:
+        pa.StringArray.from_buffers(1, offsets, pa.py_buffer(data)).validate(full=True)
+    except pa.ArrowInvalid:
+        return False
+    return True
 
 
 def records_schema(contract: TableContract) -> pa.Schema:

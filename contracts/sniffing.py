@@ -132,7 +132,8 @@ def _csv(text: str, encoding: str) -> Sniffed:
     quote = _quote(text)
     guesses = [(delimiter, _records(text, delimiter, quote)) for delimiter in DELIMITERS]
     delimiter, records = max(guesses, key=lambda guess: _regularity(guess[1]))
-    escape = "\\" if f"\\{quote}" in text and quote * 2 not in text else None
+    escaped = re.search(rf"\\{quote}[^{re.escape(delimiter)}\r\n]", text)
+    escape = "\\" if escaped and quote * 2 not in text else None
     header = _is_header(records[0])
     names = tuple(records[0]) if header else tuple(f"column_{n}" for n in range(1, len(records[0]) + 1))
     layout = CsvFormat(delimiter=delimiter, quote=quote, escape=escape, encoding=encoding, header=header)
@@ -166,7 +167,7 @@ def _regularity(records: Sequence[Sequence[str]]) -> tuple[float, int]:
 
 def _is_header(first: Sequence[str]) -> bool:
     """Whether the first record names columns: no two alike, and none a number."""
-    named = [name.strip() for name in first if name.strip()]
+    named = [name for name in first if name.strip()]
     return bool(named) and len(set(named)) == len(named) and not any(map(_is_number, named))
 
 

@@ -433,7 +433,9 @@ def _check_table(visit: _Visit, tables: Collection[str], fix: str) -> set[str]:
 
 
 def _shown(name: str) -> str:
-    """A name for a message: printable and short."""
+    """A name for a message: printable and short, and nothing that may be a path or an address with a password."""
+    if any(character in name for character in "/\\:@?="):
+        return '"..."'
     plain = "".join(character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in name)
     return f'"{plain[:80]}"' + ("..." if len(plain) > 80 else "")
 

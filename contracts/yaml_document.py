@@ -317,6 +317,11 @@ class Section:
         """Whether the key stands there, with or without a value."""
         return key in self.node.value
 
+    def stated(self, *keys: str) -> list[str]:
+        """Those of `keys` that stand there; all of them count as asked for."""
+        self._asked.update(keys)
+        return [key for key in keys if self.has(key)]
+
     def is_null(self, key: str) -> bool:
         """Whether the key stands there with null, where null means something."""
         self._asked.add(key)
@@ -397,7 +402,8 @@ class Section:
         for name, node in self.node.value.items():
             if name not in self._asked:
                 near = get_close_matches(name, sorted(self._asked), 1)
-                fix = f"Did you mean {near[0]}?" if near else f"Known here are: {', '.join(sorted(self._asked))}."
+                known = f"Known here are: {', '.join(sorted(self._asked))}." if self._asked else "Remove it."
+                fix = f"Did you mean {near[0]}?" if near else known
                 self.problems.add(node, "this key is not known, and an unknown key is never ignored", fix)
 
     def _typed(self, key: str, kind: str, fix: str) -> Node | None:

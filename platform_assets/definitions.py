@@ -5,19 +5,34 @@ from __future__ import annotations
 import dagster as dg
 
 from contracts.table_contract import TableContract
+from platform_assets.ingest.broken_contracts import broken_contract_assets
 from platform_assets.ingest.table_assets import IngestListener, table_assets
+from platform_assets.user.carrier_delays import FLIGHTS, carrier_delays
+from resources.contract_registry import ContractRegistry
 from resources.dagster_resources import WorkspaceResource
+from resources.gated_io_manager import GatedIOManager
+from sensors.automation import automation_sensor
 from sensors.drop_sensors import drop_sensor
+from sensors.reconciling import reconcile_sensor
 
 
 def definitions() -> dg.Definitions:
     """Everything there is, as the contracts and the environment say."""
     workspace = WorkspaceResource()
-    contracts = workspace.open().contracts
+    registry = workspace.open().contracts
+    contracts = list(registry.contracts.values())
     return dg.Definitions.merge(
-        *(table(contract) for contract in contracts.contracts.values()),
+        *(table(contract) for contract in contracts),
+        users(registry),
+        broken_contract_assets(registry.problems),
         dg.Definitions(
-            resources={"workspace": workspace, "listener": IngestListener()}, executor=dg.in_process_executor
+            sensors=[reconcile_sensor(contracts), automation_sensor()],
+            resources={
+                "workspace": workspace,
+                "listener": IngestListener(),
+                "gated": GatedIOManager(workspace=workspace),
+            },
+            executor=dg.in_process_executor,
         ),
     )
 
@@ -25,6 +40,12 @@ def definitions() -> dg.Definitions:
 def table(contract: TableContract) -> dg.Definitions:
     """What one contract brings: assets, checks, a job, a sensor."""
     return dg.Definitions.merge(table_assets(contract), dg.Definitions(sensors=[drop_sensor(contract)]))
+
+
+def users(registry: ContractRegistry) -> dg.Definitions:
+    """People's own assets. Yours go here, too."""
+    flights = registry.contracts.get(FLIGHTS)
+    return dg.Definitions(assets=[] if flights is None else [carrier_delays(flights)])
 
 
 defs = definitions()

@@ -43,7 +43,17 @@ def numbered_key(table: str, kind: str, partition: str, number: int) -> str:
 
 def held_key(table: str, partition: str, view_key: Digest) -> str:
     """Where the candidate of a recipe is kept when a gate stopped it."""
-    return f"{table_prefix(table)}/held/{partition}/{hex_of(view_key)}.json"
+    return f"{held_prefix(table, partition)}/{hex_of(view_key)}.json"
+
+
+def commits_prefix(table: str, partition: str) -> str:
+    """Where the chain of a partition's versions lies."""
+    return f"{table_prefix(table)}/commits/{partition}"
+
+
+def held_prefix(table: str, partition: str) -> str:
+    """Where the candidates of a partition are kept that a gate stopped."""
+    return f"{table_prefix(table)}/held/{partition}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -93,8 +93,6 @@ def look(workspace: Workspace, contract: TableContract) -> tuple[Sequence[KnownF
     Returns:
         The files that cannot be taken, and why the drop folder could not be looked at, if so.
     """
-    for batch in workspace.capture_log.since(contract.table, workspace.catalogue.newest_sequence(contract.table)):
-        workspace.catalogue.index_captures(batch)
     try:
         return scan_table(workspace, contract).problems, None
     except ConfigurationError as error:

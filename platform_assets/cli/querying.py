@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TextIO
 from uuid import uuid4
 
-from contracts.errors import UsageError
+from contracts.errors import QueryError, UsageError
 from contracts.sql_guard import UnsafeSqlError, tables_read
 from platform_assets.cli.arguments import Arguments
 from platform_assets.cli.terminal import Terminal, counted, neutralized
@@ -26,6 +26,7 @@ from resources.query_engine import (
 )
 from resources.workspace import Workspace
 
+_NO_COLUMN = "not found in FROM clause"
 _BY_SUFFIX = {".csv": "csv", ".json": "json", ".parquet": "parquet", ".txt": "table"}
 
 
@@ -36,7 +37,7 @@ def query(arguments: Arguments, terminal: Terminal) -> int:
     sql = sys.stdin.read() if arguments.sql == "-" else arguments.sql
     workspace = Workspace.from_environment()
     tables, unreadable = _tables(workspace, sql)
-    with _spill_folder(workspace) as folder, QueryEngine(temporary_folder=str(folder)).run(sql, tables, unreadable) as result:
+    with _spill_folder(workspace) as folder, _asked(sql, tables, unreadable, folder) as result:
         if output is None:
             _write(result, form, terminal.out)
             return 0
@@ -46,6 +47,19 @@ def query(arguments: Arguments, terminal: Terminal) -> int:
             _write_file(result, form, output)
         terminal.note(f"{counted(result.row_count, 'row')} written to {neutralized(str(output))}")
     return 0
+
+
+def _asked(sql: str, tables: list[PublishedTable], unreadable: dict[str, str], folder: Path) -> QueryResult:
+    """Ask; when a column does not exist, the error says which ones do."""
+    try:
+        return QueryEngine(temporary_folder=str(folder)).run(sql, tables, unreadable)
+    except QueryError as error:
+        if _NO_COLUMN not in str(error):
+            raise
+        there = "; ".join(f"{table.name}: {', '.join(table.columns)}" for table in tables if table.parts)
+        first = str(error).partition("\\n")[0].rstrip("!")
+        msg = f"{first}. The columns are {there or 'none'}."
+        raise QueryError(msg, **error.evidence) from None
 
 
 def _form(arguments: Arguments, output: Path | None) -> str:

@@ -30,6 +30,7 @@ REINGEST = "Restore the object from a backup, or ingest the partition again with
 DROP_AGAIN = "Restore the object from a backup; or move it out of the store, drop the same file again and ingest the partition."
 _LINK = re.compile(r"[0-9]{8}\.json")
 RESTORE = "Restore the object from a backup of the store."
+RESTORE_OLD = "Only an older version needs it, and readers do not: restore the object from a backup of the store to have it back."
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,15 +134,20 @@ class _Verification:
             if (batch.table, batch.sequence) != (self._contract.table, number):
                 self._found(key, f"it belongs to {batch.table} number {batch.sequence}", RESTORE)
             self._report.captures += len(batch.drops)
+            for drop in batch.drops:
+                if not self._store.exists(blob_key(drop.digest)):
+                    self._found(blob_key(drop.digest), f"it is missing, and {key} names it for {drop.path}", DROP_AGAIN)
 
     def _check_partition(self, key: str) -> None:
         versions = list(self._versions(key))
-        for version in [*versions, *self._held(key)]:
+        head = versions[-1] if versions else None
+        for version in [*self._held(key), *reversed(versions)]:  # what is in use first: its way back is the shorter one
             self._report.receipts += len(version.receipts)
-            whole = all([self._check_segment(entry) for entry in _entries(version)])
+            fix = REINGEST if version is head or version.kind == "held" else RESTORE_OLD
+            whole = all([self._check_segment(entry, fix) for entry in _entries(version)])
             snapshot = self._snapshot(version)
             drops = snapshot is not None and all([self._check_drop(ref) for ref in snapshot.inputs])
-            if version is (versions[-1] if versions else None) and snapshot is not None and whole and drops:
+            if version is head and snapshot is not None and whole and drops:
                 self._judge_again(version, snapshot)
 
     def _versions(self, key: str) -> Iterator[Commit]:
@@ -188,10 +194,10 @@ class _Verification:
             self._checked[digest] = self._report.corruptions[before:]
         return not self._checked[digest]
 
-    def _check_segment(self, entry: SegmentEntry) -> bool:
-        return self._once(entry.content, lambda: self._look_at_segment(entry))
+    def _check_segment(self, entry: SegmentEntry, fix: str) -> bool:
+        return self._once(entry.content, lambda: self._look_at_segment(entry, fix))
 
-    def _look_at_segment(self, entry: SegmentEntry) -> None:
+    def _look_at_segment(self, entry: SegmentEntry, fix: str) -> None:
         """The index has the segment's name and says what the version says; exactly its files are there, each as it was."""
         self._report.segments += 1
         prefix = segment_prefix(self._contract.table, entry.view_key, entry.content)
@@ -199,21 +205,21 @@ class _Verification:
             data = self._store.get(f"{prefix}/{INDEX}")
             observed = digest_bytes(data)
             if observed != entry.content:
-                self._found(f"{prefix}/{INDEX}", f"expected {entry.content}, observed {observed}", REINGEST)
+                self._found(f"{prefix}/{INDEX}", f"expected {entry.content}, observed {observed}", fix)
                 return
             index = SegmentIndex.from_bytes(data)
         except KeyError:
-            self._found(f"{prefix}/{INDEX}", "it is missing", REINGEST)
+            self._found(f"{prefix}/{INDEX}", "it is missing", fix)
             return
         except (HashgateError, ValueError) as error:
-            self._found(f"{prefix}/{INDEX}", _first_line(error), REINGEST)
+            self._found(f"{prefix}/{INDEX}", _first_line(error), fix)
             return
         if index.view.key != entry.view_key or index.files != entry.files:
-            self._found(f"{prefix}/{INDEX}", "it does not say what the version says of it", REINGEST)
+            self._found(f"{prefix}/{INDEX}", "it does not say what the version says of it", fix)
         for name in sorted(set(self._store.keys(prefix)) - {INDEX, *(file.name for file in index.files)}):
             self._found(f"{prefix}/{name}", "the index does not name it", "Move it out of the store.")
         for file in index.files:
-            self._check_object(f"{prefix}/{file.name}", file.digest, REINGEST)
+            self._check_object(f"{prefix}/{file.name}", file.digest, fix)
             self._report.files += 1
 
     def _check_drop(self, ref: BlobRef) -> bool:

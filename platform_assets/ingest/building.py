@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from uuid import uuid4
 
+import duckdb
 import numpy as np
 import pyarrow as pa
 
@@ -33,9 +34,13 @@ from resources.duckdb_session import open_session, parquet_source
 from resources.gatekeeper import StagedCandidate, judge
 from resources.parser_identity import parser_identity
 from resources.publisher import Outcome, Publication, is_intact, publish, segment_contents
-from resources.segment_writer import quarantine_batches, reason, write_index, write_parquet, write_segment
+from resources.segment_writer import ReasonRow, quarantine_batches, reason, write_index, write_parquet, write_segment
 from resources.table_reader import INDEX, QUARANTINE, VALID, segment_prefix
 from resources.workspace import Workspace
+
+
+Repeated = dict[str, dict[int, list[ReasonRow]]]
+"""By drop and record: which keys it repeats."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,34 +182,33 @@ class _Builder:
 
     def _overlay(self, views: Sequence[View], segments: Sequence[SegmentEntry]) -> SegmentEntry | None:
         """The records that repeat the key of an earlier one, as quarantine rows in a segment of their own."""
-        contract, judgement = self._contract, compile_judgement(self._contract)
         paths = [self._folders[s.content] / VALID for s in segments]
-        if not contract.unique_keys or not paths:
-            return None
-        repeated: dict[str, dict[int, list[dict[str, str | None]]]] = {}
+        repeated: Repeated = {}
         with open_session("writer", spill_to=self._workspace.store.spill_folder) as session:
-            order = [(ref.digest, position) for position, ref in enumerate(self._snapshot.inputs)]
-            session.register("selection_order", pa.table({"_hg_source": [d for d, _ in order], "_hg_order": [p for _, p in order]}))
-            session.execute(
-                f"CREATE TEMP VIEW candidate AS SELECT * FROM {parquet_source(paths)} JOIN selection_order USING (_hg_source)"
-            )
-            for key in contract.unique_keys:
-                if not session.execute(judgement.has_duplicates_query("candidate", key)).fetchall()[0][0]:
-                    continue
-                names = ", ".join(key)
-                query = (
-                    "SELECT _hg_source, _hg_record, first_source, first_record "
-                    f"FROM ({judgement.duplicates_query('candidate', key)})"
-                )
-                for source, number, first_source, first_record in session.execute(query).fetchall():
-                    where = "this drop" if first_source == source else f"drop {first_source}"
-                    said = reason(Reason.DUPLICATE_KEY, names, f"record {first_record} of {where} has the same {names}")
-                    repeated.setdefault(source, {}).setdefault(number, []).append(said)
+            for key in self._contract.unique_keys if paths else ():
+                if _may_repeat(session, self._contract, key, paths):
+                    self._find_repeated(session, key, paths, repeated)
         if not repeated:
             return None
-        return self._write_overlay(overlay_view(contract, [view.ref for view in views]), repeated)
+        return self._write_overlay(overlay_view(self._contract, [view.ref for view in views]), repeated)
 
-    def _write_overlay(self, view: View, repeated: dict[str, dict[int, list[dict[str, str | None]]]]) -> SegmentEntry:
+    def _find_repeated(
+        self, session: duckdb.DuckDBPyConnection, key: Sequence[str], paths: Sequence[Path], repeated: Repeated
+    ) -> None:
+        """Add to `repeated` who repeats `key`, and whom: what comes first in selection order stays."""
+        sources = [ref.digest for ref in self._snapshot.inputs]
+        session.register("selection_order", pa.table({"_hg_source": sources, "_hg_order": range(len(sources))}))
+        ordered = f"(SELECT * FROM {parquet_source(paths)} JOIN selection_order USING (_hg_source))"
+        query = compile_judgement(self._contract).duplicates_query(ordered, key)
+        names = ", ".join(key)
+        for source, number, first_source, first_record in session.execute(
+            f"SELECT _hg_source, _hg_record, first_source, first_record FROM ({query})"
+        ).fetchall():
+            where = "this drop" if first_source == source else f"drop {first_source}"
+            said = reason(Reason.DUPLICATE_KEY, names, f"record {first_record} of {where} has the same {names}")
+            repeated.setdefault(source, {}).setdefault(number, []).append(said)
+
+    def _write_overlay(self, view: View, repeated: Repeated) -> SegmentEntry:
         folder = self._folder / "overlay"
         folder.mkdir(mode=0o700)
         sources = [ref for ref in self._snapshot.inputs if ref.digest in repeated]
@@ -228,6 +232,13 @@ class _Builder:
         write_index(index, folder)
         self._folders[index.content] = folder
         return _entry(index)
+
+
+def _may_repeat(
+    session: duckdb.DuckDBPyConnection, contract: TableContract, key: Sequence[str], paths: Sequence[Path]
+) -> bool:
+    query = compile_judgement(contract).has_duplicates_query(parquet_source(paths), key)
+    return bool(session.execute(query).fetchall()[0][0])
 
 
 def _entry(index: SegmentIndex) -> SegmentEntry:

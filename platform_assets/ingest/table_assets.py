@@ -25,26 +25,20 @@ from contracts.table_contract import EXTRA_COLUMN, Column, TableContract
 from platform_assets.ingest.asset_events import (
     COLUMN_SCHEMA,
     CONTRACT_TAG,
-    DATA_VERSION,
     REPORT_CODE_VERSION,
     TABLE_NAME,
     TableKeys,
-    Target,
-    check_events,
     code_version,
     failure_events,
-    report_event,
     selection_event,
-    version_events,
     visible,
 )
 from platform_assets.ingest.ingesting import Ended, Ending, TakenIn, ingest, take_in
-from platform_assets.ingest.offending_rows import first_offending
 from platform_assets.ingest.partition_calendars import partitions_of
-from platform_assets.reports.partition_report import write_reports
+from platform_assets.ingest.telling import tell, told_versions
 from resources.dagster_resources import WorkspaceResource
+from resources.gated_io_manager import AlreadyPublished
 from resources.parser_identity import parser_identity
-from resources.table_reader import numbered_key
 from resources.workspace import Workspace
 
 RECORDED_TOGETHER = 16
@@ -53,7 +47,7 @@ RECORDED_AFTER_S = 2.0
 
 FAILURES_NAMED = 5
 
-IngestEvent: TypeAlias = AssetMaterialization | AssetCheckEvaluation | dg.Output[None]
+IngestEvent: TypeAlias = AssetMaterialization | AssetCheckEvaluation | dg.Output[AlreadyPublished | None]
 
 
 class IngestConfig(dg.Config):
@@ -72,10 +66,17 @@ class IngestListener:
     def ended(self, ended: Ended) -> None:
         """A partition is done, one way or another."""
 
+    def gave_up(self, error: HashgateError) -> None:
+        """The run cannot go on."""
+
 
 def table_assets(contract: TableContract) -> dg.Definitions:
     """The assets, checks and job of one table."""
-    assets = _assets(contract)
+    with warnings.catch_warnings():
+        # backfill policies are beta and partitioned checks a preview; the tests show what we rely on
+        warnings.simplefilter("ignore", dg.BetaWarning)
+        warnings.simplefilter("ignore", dg.PreviewWarning)
+        assets = _assets(contract)
     job = dg.define_asset_job(
         job_name(contract.table),
         selection=dg.AssetSelection.assets(assets),
@@ -91,11 +92,16 @@ def job_name(table: str) -> str:
     return f"{table}_ingest"
 
 
+def operation_name(table: str) -> str:
+    """The one operation behind a table's assets."""
+    return f"{table}_ingest_partitions"
+
+
 def _assets(contract: TableContract) -> dg.AssetsDefinition:
     keys, partitions = TableKeys(contract.table), partitions_of(contract.partitioning)
 
     @dg.multi_asset(
-        name=f"{contract.table}_ingest_partitions",
+        name=operation_name(contract.table),
         specs=_specs(contract, keys, partitions),
         check_specs=_check_specs(keys, partitions),
         partitions_def=partitions,
@@ -114,6 +120,7 @@ def _assets(contract: TableContract) -> dg.AssetsDefinition:
         try:
             yield from _Run(context, contract, workspace.open(), listener).events(force=config.force)
         except HashgateError as error:
+            listener.gave_up(error)
             raise dg.Failure(description=visible(str(error), 4000), allow_retries=False) from None
 
     return ingest_partitions
@@ -164,12 +171,12 @@ class _Run:
         taken = take_in(self._workspace, self._contract, self._partitions)
         self._say_what_was_found(taken)
         self._listener.taken_in(taken)
-        recorded = self._recorded(self._keys.report)
-        selected = self._recorded(self._keys.selection)
-        for some in self._in_batches(ingest(
-            self._workspace, self._contract, self._partitions, taken, run_id=self._context.run.run_id, force=force
-        )):
-            yield from self._record(some, recorded, selected)
+        told = told_versions(self._context.instance, self._keys.report, self._partitions)
+        selected = told_versions(self._context.instance, self._keys.selection, self._partitions)
+        run_id = self._context.run.run_id
+        ended = ingest(self._workspace, self._contract, self._partitions, taken, run_id=run_id, force=force)
+        for batch in self._in_batches(ended):
+            yield from self._record(batch, told, selected)
         self._fail_if_not_all_well()
         if all(ended.ending.is_readable for ended in self._all):
             yield from self._hand_on()
@@ -187,51 +194,18 @@ class _Run:
         if batch:
             yield batch
 
-    def _recorded(self, key: dg.AssetKey) -> Mapping[str, str]:
-        """Per partition the data version of Dagster's latest event."""
-        tags = self._context.instance.event_log_storage.get_latest_tags_by_partition(
-            key, dg.DagsterEventType.ASSET_MATERIALIZATION, [DATA_VERSION], asset_partitions=self._partitions
-        )
-        return {partition: found[DATA_VERSION] for partition, found in tags.items() if DATA_VERSION in found}
-
     def _record(
-        self, batch: Sequence[Ended], recorded: Mapping[str, str], selected: Mapping[str, str]
+        self, batch: Sequence[Ended], told: Mapping[str, str], selected: Mapping[str, str]
     ) -> Iterator[IngestEvent]:
         """Tell what a few partitions came to. What Dagster's latest event says already is not said again."""
         for ended in batch:
             if ended.selection is not None and selected.get(ended.partition) != ended.selection.snapshot:
                 yield selection_event(self._keys, ended.selection)
-        told = [e for e in batch if e.commit is not None and recorded.get(e.partition) != e.commit.digest]
-        commits = [e.commit for e in told if e.commit is not None]
-        published = [commit for commit in commits if commit.kind == "publish"]
-        for commit in published:
-            uri = self._workspace.store.path(
-                numbered_key(self._contract.table, "commits", commit.candidate.partition, commit.number)
-            ).as_uri()
-            yield from version_events(self._keys, commit, uri)
-        reports = dict(
-            zip((c.digest for c in commits), write_reports(self._workspace, self._contract, commits), strict=True)
-        )
-        targets = self._targets([commit.candidate.partition for commit in published])
-        for commit in commits:
-            offending = first_offending(self._workspace, commit)
-            target = targets.get(commit.candidate.partition) if commit.kind == "publish" else None
-            yield from check_events(self._keys, commit, offending, reports[commit.digest], target)
+        commits = [e.commit for e in batch if e.commit is not None and told.get(e.partition) != e.commit.digest]
+        yield from tell(self._context.instance, self._workspace, self._contract, commits, self._context.run.run_id)
         for ended in batch:
             if ended.ending is Ending.FAILED:
                 yield from failure_events(self._keys, ended.partition, GATES, ended.why)
-        for commit in published:
-            yield report_event(self._keys, commit, reports[commit.digest])
-
-    def _targets(self, partitions: Sequence[str]) -> dict[str, Target]:
-        """What the verdicts on some partitions speak of: the materializations that were just recorded."""
-        if not partitions:
-            return {}
-        ids = self._context.instance.event_log_storage.get_latest_storage_id_by_partition(
-            self._keys.validated, dg.DagsterEventType.ASSET_MATERIALIZATION, set(partitions)
-        )
-        now, run_id = self._workspace.now().timestamp(), self._context.run.run_id
-        return {key: Target(storage_id=id_, run_id=run_id, timestamp=now) for key, id_ in ids.items()}
 
     def _say_what_was_found(self, taken: TakenIn) -> None:
         scanned, captured, log = taken.scanned, taken.captured, self._context.log
@@ -267,11 +241,11 @@ class _Run:
         more = [f"and {len(bad) - FAILURES_NAMED} more: {_some_of(bad[FAILURES_NAMED:])}"] if len(bad) > FAILURES_NAMED else []
         return "\n".join([f"{self._contract.table}: {head}. What was published stays published.", *lines, *more])
 
-    def _hand_on(self) -> Iterator[dg.Output[None]]:
+    def _hand_on(self) -> Iterator[dg.Output[AlreadyPublished | None]]:
         """Let assets further down run in this very run. All is recorded: the outputs must not record it again."""
-        names = [name for name in self._context.op_def.output_dict if name in self._context.selected_output_names]
-        for name in names:
-            yield dg.Output(None, name, metadata={NOTHING_TO_RECORD: True})
+        for name, output in self._context.op_def.output_dict.items():
+            value = None if output.dagster_type.is_nothing else AlreadyPublished()
+            yield dg.Output(value, name, metadata={NOTHING_TO_RECORD: True})
 
 
 def _some_of(ended: Sequence[Ended]) -> str:
@@ -314,7 +288,7 @@ def _specs(contract: TableContract, keys: TableKeys, partitions: dg.PartitionsDe
                 "dataset_id": str(contract.dataset_id),
             },
             **common,
-        ),
+        ).with_io_manager_key("gated"),
         dg.AssetSpec(
             keys.quarantine,
             deps=[keys.selection],
@@ -323,7 +297,7 @@ def _specs(contract: TableContract, keys: TableKeys, partitions: dg.PartitionsDe
             code_version=version,
             metadata={COLUMN_SCHEMA: _QUARANTINE_SCHEMA, TABLE_NAME: f"{contract.table}_quarantine"},
             **common,
-        ),
+        ).with_io_manager_key("gated"),
         dg.AssetSpec(
             keys.report,
             deps=[keys.validated, keys.quarantine],
@@ -344,15 +318,12 @@ _PROMISES = {
 
 
 def _check_specs(keys: TableKeys, partitions: dg.PartitionsDefinition[str]) -> list[dg.AssetCheckSpec]:
-    with warnings.catch_warnings():
-        # partitioned checks are marked as a preview; the tests show what we rely on
-        warnings.simplefilter("ignore", dg.PreviewWarning)
-        return [
-            dg.AssetCheckSpec(
-                gate, asset=keys.validated, description=_PROMISES[gate], blocking=True, partitions_def=partitions
-            )
-            for gate in GATES
-        ]
+    return [
+        dg.AssetCheckSpec(
+            gate, asset=keys.validated, description=_PROMISES[gate], blocking=True, partitions_def=partitions
+        )
+        for gate in GATES
+    ]
 
 
 def _column_schema(contract: TableContract) -> dg.TableSchema:

@@ -215,7 +215,9 @@ def _quarantine(
     return [_group(*row) for row in found]
 
 
-def _group(code: str, column: str | None, rule: str | None, records: int, examples: list[dict[str, Any]]) -> QuarantineGroup:
+def _group(
+    code: str, column: str | None, rule: str | None, records: int, examples: list[dict[str, Any]]
+) -> QuarantineGroup:
     reason = Reason(code)
     return QuarantineGroup(
         code=code,
@@ -262,7 +264,9 @@ def _profile(session: duckdb.DuckDBPyConnection, contract: TableContract, files:
     if files.overlay:
         rows += f" ANTI JOIN {parquet_source(list(files.overlay))} AS overlay USING (_hg_source, _hg_record)"
     loaded = sum(path.stat().st_size for path in files.valid) <= LOADED_BYTES
-    session.execute(f"CREATE OR REPLACE TEMP {'TABLE' if loaded else 'VIEW'} {'loaded' if loaded else 'read'} AS {rows}")
+    session.execute(
+        f"CREATE OR REPLACE TEMP {'TABLE' if loaded else 'VIEW'} {'loaded' if loaded else 'read'} AS {rows}"
+    )
     descriptions = {column.name: _one_line(column.description) for column in contract.columns}
     profile = profile_table(session, "loaded" if loaded else "read", columns, descriptions)
     if profile.rows != candidate.valid_rows:

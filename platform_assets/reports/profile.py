@@ -33,6 +33,9 @@ from resources.duckdb_session import quote_name
 COUNTED_VALUES = 20_000
 """Columns of up to this many distinct values are counted value by value."""
 
+WHOLE_BYTES = 1000
+"""Texts up to this size are compared as they are."""
+
 COLUMNS_AT_ONCE = 20
 """Columns counted by one statement: planning costs more than counting when a partition is small."""
 
@@ -50,7 +53,9 @@ _TIME_STEPS = tuple(
         *(86_400 * days for days in (1, 2, 7)),
     )
 )
-_INTEGERS = frozenset({"TINYINT", "SMALLINT", "INTEGER", "BIGINT", "HUGEINT"} | {"UTINYINT", "USMALLINT", "UINTEGER", "UBIGINT"})
+_INTEGERS = frozenset(
+    {"TINYINT", "SMALLINT", "INTEGER", "BIGINT", "HUGEINT"} | {"UTINYINT", "USMALLINT", "UINTEGER", "UBIGINT"}
+)
 _INSTANTS = frozenset({"TIMESTAMP", "TIMESTAMP WITH TIME ZONE"})
 
 
@@ -98,6 +103,7 @@ class _Overview:
     """What one pass over the whole column tells."""
 
     values: int
+    nulls: int
     distinct: int
     minimum: Excerpt | None
     maximum: Excerpt | None
@@ -128,7 +134,7 @@ def profile_table(
         for name, tally in _tallies(session, relation, counted).items():
             facts[name] = _counted(tally, _scale_of(columns[name]), rows)
     for name in columns.keys() - facts.keys():
-        facts[name] = _estimated(session, relation, name, columns[name], overviews[name], rows)
+        facts[name] = _estimated(session, relation, name, columns[name], overviews[name])
     return Profile(
         rows=rows,
         columns=tuple(
@@ -154,12 +160,20 @@ def _tallies(session: duckdb.DuckDBPyConnection, relation: str, columns: Mapping
 
 def _tally_query(relation: str, index: int, name: str, type_: str) -> str:
     scale = _scale_of(type_)
+    if scale is not None:
+        counted, characters, position = _value(name, type_), "length(v::VARCHAR)", scale.position("v")
+        longest = ""
+    else:
+        # a long text is told from others by its digest: a table of documents must not be held in memory as a whole
+        text = f"{quote_name(name)}::VARCHAR"
+        long = f"left({text}, {EXCERPT_CHARACTERS}) || md5({text})"
+        counted = f"CASE WHEN strlen({text}) <= {WHOLE_BYTES} THEN {text} ELSE {long} END"
+        characters, position, longest = "characters", "0::DOUBLE", f", max(length({text})) AS characters"
     return (
         f"SELECT {index} AS i, row_number() OVER (ORDER BY v) AS place, "
-        f"left(v::VARCHAR, {EXCERPT_CHARACTERS}) AS t, length(v::VARCHAR) AS characters, "
-        f"{scale.position('v') if scale else '0::DOUBLE'} AS position, n "
-        f"FROM (SELECT {_value(name, type_)} AS v, count(*) AS n FROM {relation} "
-        f"WHERE {quote_name(name)} IS NOT NULL GROUP BY 1)"
+        f"left(v::VARCHAR, {EXCERPT_CHARACTERS}) AS t, {characters} AS characters, {position} AS position, n "
+        f"FROM (SELECT {counted} AS v, count(*) AS n{longest} "
+        f"FROM {relation} WHERE {quote_name(name)} IS NOT NULL GROUP BY 1)"
     )
 
 
@@ -202,16 +216,14 @@ def _histogram_of(tally: _Tally, scale: _Scale) -> Histogram | None:
     return bins.histogram(scale, counts.tolist(), int(tally.rows[~finite].sum()))
 
 
-def _overviews(
-    session: duckdb.DuckDBPyConnection, relation: str, columns: Mapping[str, str]
-) -> dict[str, _Overview]:
+def _overviews(session: duckdb.DuckDBPyConnection, relation: str, columns: Mapping[str, str]) -> dict[str, _Overview]:
     """One pass over all columns: counts, estimated distinct values, extremes."""
     parts = []
     for name, type_ in columns.items():
         value, scale = _value(name, type_), _scale_of(type_)
         position = scale.position(quote_name(name)) if scale else "'nan'::DOUBLE"
         finite = f"FILTER (WHERE isfinite({position}) AND {quote_name(name)} IS NOT NULL)"
-        parts += [f"count({value})", f"approx_count_distinct({value})"]
+        parts += [f"count({value})", f"count(*) - count({value})", f"approx_count_distinct({value})"]
         parts += [f"left({end}({value})::VARCHAR, {EXCERPT_CHARACTERS})" for end in ("min", "max")]
         parts += [f"length({end}({value})::VARCHAR)" for end in ("min", "max")]
         parts += [f"min({position}) {finite}", f"max({position}) {finite}", f"count(*) {finite}"]
@@ -221,19 +233,19 @@ def _overviews(
 
 
 def _overview(found: Sequence[Any]) -> _Overview:
-    values, distinct, low_text, high_text, low_characters, high_characters, low, high, binned = found
+    values, nulls, distinct, low_text, high_text, low_characters, high_characters, low, high, binned = found
     minimum = None if low_text is None else Excerpt(text=low_text, characters=low_characters)
     maximum = None if high_text is None else Excerpt(text=high_text, characters=high_characters)
-    return _Overview(values, distinct, minimum, maximum, low, high, binned)
+    return _Overview(values, nulls, distinct, minimum, maximum, low, high, binned)
 
 
 def _estimated(
-    session: duckdb.DuckDBPyConnection, relation: str, name: str, type_: str, overview: _Overview, rows: int
+    session: duckdb.DuckDBPyConnection, relation: str, name: str, type_: str, overview: _Overview
 ) -> dict[str, Any]:
     """The figures of a column with too many different values to count each."""
     scale = _scale_of(type_)
     facts: dict[str, Any] = {
-        "nulls": rows - overview.values,
+        "nulls": overview.nulls,
         # an estimate may exceed what is possible; saying so would only confuse
         "distinct": min(overview.distinct, overview.values),
         "distinct_is_approximate": True,
@@ -256,7 +268,9 @@ def _quantiles(
     """Exact quantiles while the column fits into memory, else of every n-th record."""
     every = -(-values // SORTED_ROWS)
     where = f"WHERE _hg_record % {every} = 0" if every > 1 else ""
-    query = f"SELECT quantile_disc({_value(name, type_)}, {list(QUANTILES)})::VARCHAR[], count(*) FROM {relation} {where}"
+    query = (
+        f"SELECT quantile_disc({_value(name, type_)}, {list(QUANTILES)})::VARCHAR[], count(*) FROM {relation} {where}"
+    )
     found, looked_at = session.execute(query).fetchall()[0]
     if not found:
         return (), None

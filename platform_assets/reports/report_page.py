@@ -26,7 +26,8 @@ _INVISIBLE = re.compile(
 _NAMED = {0: "NUL", 8: "BS", 9: "TAB", 10: "LF", 13: "CR", 27: "ESC", 127: "DEL"}
 _LINE_END = re.compile(r"(\r\n|\n|\r)\Z")
 _UNITS = ("B", "kB", "MB", "GB", "TB", "PB")
-_DIGEST_OR_CODE = re.compile(r"(blake3:[0-9a-f]{64})|`([^`]+)`")
+_DIGEST = re.compile(r"(blake3:[0-9a-f]{64})")
+_COMMAND = re.compile(r"`([^`]+)`")
 _BACKTICKS = re.compile("`+")
 _EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 PLOT_WIDTH, PLOT_HEIGHT = 240.0, 54.0
@@ -42,22 +43,27 @@ def render_markdown(report: Report) -> str:
     """A few lines for a metadata field; every value is a code span, in which nothing is markup."""
     flow = report.flow
     title = "held" if report.state == "held" else f"published, version {report.version}"
+    came = f"{_count(flow.drops)} ({_size(flow.drop_bytes)})"
+    refused = f"{_count(flow.quarantined_rows)} ({_share(flow.quarantined_rows, flow.records)})"
     lines = [
         f"**{_code(report.table)} {_code(report.partition)}: {title}**",
         "",
         "| drops | records | valid rows | quarantined |",
         "| ---: | ---: | ---: | ---: |",
-        f"| {_count(flow.drops)} ({_size(flow.drop_bytes)}) | {_count(flow.records)} | {_count(flow.valid_rows)} "
-        f"| {_count(flow.quarantined_rows)} ({_share(flow.quarantined_rows, flow.records)}) |",
+        f"| {came} | {_count(flow.records)} | {_count(flow.valid_rows)} | {refused} |",
         "",
     ]
     for gate in report.gates_not_passed:
-        found = "; ".join(f"{_code(f.subject)}: expected {_code(f.expected)}, observed {_code(f.observed)}" for f in gate.findings[:3])
+        found = "; ".join(
+            f"{_code(f.subject)}: expected {_code(f.expected)}, observed {_code(f.observed)}" for f in gate.findings[:3]
+        )
         lines.append(f"- gate {_code(gate.gate)} **{gate.verdict}**: {found or _code(gate.observed)}")
     if not report.gates_not_passed:
         lines.append(f"- all {len(report.gates)} gates passed")
     for group in report.quarantine[:MARKDOWN_REASONS]:
-        about = "".join(f" {what} {_code(name)}" for what, name in (("column", group.column), ("rule", group.rule)) if name)
+        about = "".join(
+            f" {what} {_code(name)}" for what, name in (("column", group.column), ("rule", group.rule)) if name
+        )
         lines.append(f"- {_count(group.records)} x {_code(group.code)}{about}")
     if report.quarantine_reasons > MARKDOWN_REASONS:
         lines.append(f"- and {report.quarantine_reasons - MARKDOWN_REASONS} more reasons")
@@ -99,7 +105,8 @@ def _environment() -> jinja2.Environment:
         count=_count,
         size=_size,
         moment=_moment,
-        prose=_prose,
+        digests=_digests,
+        commands=_commands,
         short=_short,
         cut=_cut,
         record=_record,
@@ -150,18 +157,22 @@ def _short(digest: str) -> str:
     return digest.removeprefix("blake3:")[:12]
 
 
-def _prose(text: str) -> Markup:
-    """A sentence of the platform's own, in which digests are shortened and commands stand out."""
-    parts, end = [], 0
-    for match in _DIGEST_OR_CODE.finditer(text):
-        parts.append(escape(visible(text[end : match.start()])))
-        digest, code = match.groups()
-        if digest:
-            parts.append(Markup('<code title="{}">{}</code>').format(digest, _short(digest)))
-        else:
-            parts.append(Markup("<code>{}</code>").format(visible(code)))
-        end = match.end()
-    return Markup().join([*parts, escape(visible(text[end:]))])
+def _digests(text: str) -> Markup:
+    """A text in which each digest is shortened; the whole one shows on hovering."""
+    short = (
+        Markup('<code title="{}">{}</code>').format(part, _short(part)) if at % 2 else escape(visible(part))
+        for at, part in enumerate(_DIGEST.split(text))
+    )
+    return Markup().join(short)
+
+
+def _commands(text: str) -> Markup:
+    """A remedy, in which what stands between backticks is a command."""
+    parts = (
+        Markup("<code>{}</code>").format(visible(part)) if at % 2 else escape(visible(part))
+        for at, part in enumerate(_COMMAND.split(text))
+    )
+    return Markup().join(parts)
 
 
 def _cut(excerpt: Excerpt) -> str:
@@ -225,7 +236,9 @@ def _point(histogram: Histogram, position: float) -> str:
         return f"{position:,.0f}" if position.is_integer() and abs(position) < 1e15 else f"{position:.6g}"
     if histogram.unit == "second_of_day":
         minutes, seconds = divmod(position, 60)
-        return f"{int(minutes // 60):02}:{int(minutes % 60):02}" + ("" if histogram.width % 60 == 0 else f":{seconds:06.3f}")
+        return f"{int(minutes // 60):02}:{int(minutes % 60):02}" + (
+            "" if histogram.width % 60 == 0 else f":{seconds:06.3f}"
+        )
     try:
         moment = _EPOCH + dt.timedelta(seconds=position)
     except OverflowError:

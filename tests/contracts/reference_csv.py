@@ -11,6 +11,8 @@ from contracts.table_contract import CsvFormat
 
 FIELD_START, UNQUOTED, QUOTED, QUOTE_IN_QUOTED, ESCAPED = range(5)
 
+CR, LF = ord("\r"), ord("\n")
+
 
 @dataclass
 class ReferenceFrame:
@@ -32,7 +34,7 @@ def reference_frames(data: bytes, csv: CsvFormat) -> list[ReferenceFrame]:
         position = 3
     while position < len(data):
         frame = _next_frame(data, position, csv)
-        if frame.raw in (b"\n", b"\r", b"\r\n"):
+        if frame.raw in {b"\n", b"\r", b"\r\n"}:
             frame.kind = "BLANK"
         elif header_due:
             frame.kind, header_due = "HEADER", False
@@ -42,51 +44,53 @@ def reference_frames(data: bytes, csv: CsvFormat) -> list[ReferenceFrame]:
 
 
 def _next_frame(data: bytes, start: int, csv: CsvFormat) -> ReferenceFrame:
-    delimiter = csv.delimiter.encode()
-    quote = csv.quote.encode() if csv.quote else None
-    escape = csv.escape.encode() if csv.escape and csv.escape != csv.quote else None
+    delimiter = ord(csv.delimiter)
+    quote = ord(csv.quote) if csv.quote else None
+    escape = ord(csv.escape) if csv.escape and csv.escape != csv.quote else None
     limit = csv.max_record_bytes
     longest = max(limit, min(16 * limit, 64 * 1024 * 1024))
-    state, flaw, fields, cell = FIELD_START, "NONE", [], b""
+    state, flaw, cells = FIELD_START, "NONE", [bytearray()]
     position, opening = start, start
 
     def ended(end: int) -> ReferenceFrame:
         too_long = flaw == "NONE" and end - start > limit
-        return ReferenceFrame("RECORD", data[start:end], "RECORD_TOO_LONG" if too_long else flaw, [*fields, cell])
+        return ReferenceFrame("RECORD", data[start:end], "RECORD_TOO_LONG" if too_long else flaw, list(map(bytes, cells)))
 
     while True:
-        if state in (QUOTED, ESCAPED) and (position == len(data) or position - opening >= limit):
+        if state in {QUOTED, ESCAPED} and (position == len(data) or position - opening >= limit):
             end, horizon = opening + 1, min(opening + limit, len(data))
-            while end < horizon and data[end : end + 1] not in (b"\r", b"\n"):
+            while end < horizon and data[end] not in {CR, LF}:
                 end += 1
             if end < horizon:
                 end += 2 if data[end : end + 2] == b"\r\n" else 1
-            flaw = "UNTERMINATED_QUOTE" if flaw == "NONE" else flaw
-            return ReferenceFrame("RECORD", data[start:end], flaw)
+            return ReferenceFrame("RECORD", data[start:end], "UNTERMINATED_QUOTE" if flaw == "NONE" else flaw)
         if position == len(data):
             return ended(position)
-        if state in (FIELD_START, UNQUOTED) and position - start >= longest:
+        if state in {FIELD_START, UNQUOTED} and position - start >= longest:
             flaw = "RECORD_TOO_LONG" if flaw == "NONE" else flaw
             return ended(position)
-        byte = data[position : position + 1]
+        byte = data[position]
         position += 1
         if state == ESCAPED:
-            cell, state = cell + byte, QUOTED
+            cells[-1].append(byte)
+            state = QUOTED
         elif state == QUOTED:
             if byte == escape:
                 state = ESCAPED
             elif byte == quote:
                 state = QUOTE_IN_QUOTED
             else:
-                cell += byte
+                cells[-1].append(byte)
         elif state == QUOTE_IN_QUOTED and byte == quote and escape is None:
-            cell, state = cell + byte, QUOTED
-        elif byte in (b"\r", b"\n"):
-            if byte == b"\r" and data[position : position + 1] == b"\n":
+            cells[-1].append(byte)
+            state = QUOTED
+        elif byte in {CR, LF}:
+            if byte == CR and data[position : position + 1] == b"\n":
                 position += 1
             return ended(position)
         elif byte == delimiter:
-            fields, cell, state = [*fields, cell], b"", FIELD_START
+            cells.append(bytearray())
+            state = FIELD_START
         elif state == FIELD_START and byte == quote:
             state, opening = QUOTED, position - 1
         else:
@@ -94,4 +98,5 @@ def _next_frame(data: bytes, start: int, csv: CsvFormat) -> ReferenceFrame:
                 flaw = "TEXT_AFTER_QUOTE" if flaw == "NONE" else flaw
             elif byte == quote:
                 flaw = "STRAY_QUOTE" if flaw == "NONE" else flaw
-            cell, state = cell + byte, UNQUOTED
+            cells[-1].append(byte)
+            state = UNQUOTED

@@ -16,7 +16,7 @@ import duckdb
 import numpy as np
 import pyarrow as pa
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from contracts.errors import ContractError
@@ -33,6 +33,7 @@ from contracts.table_contract import (
     TableContract,
 )
 
+START = dt.datetime(2020, 1, 1)
 Row = dict[str, str | None]
 REJECTED = object()
 
@@ -43,7 +44,7 @@ def contract_of(*columns: Column, **parts: Any) -> TableContract:
         version="1.0.0",
         server=Server(path="t/*.csv", format=CsvFormat()),
         columns=columns,
-        partitioning=Partitioning(cadence="daily", start=dt.datetime(2020, 1, 1), file_name_pattern="x"),
+        partitioning=Partitioning(cadence="daily", start=START, file_name_pattern="x"),
         **parts,
     )
 
@@ -160,32 +161,118 @@ ACCEPTED = {
 
 WHITE_SPACE = ["", " ", "\t", "\n"]
 REFUSED = {
-    "INTEGER": ["1.5", "1.0", "1.", "1e3", "1_000", "0x10", "0b1", "2147483648", "1 ", " 1", "\t1", "+-1", "--1", "-", "\u0663"],
+    "INTEGER": [
+        "1.5",
+        "1.0",
+        "1.",
+        "1e3",
+        "1_000",
+        "0x10",
+        "0b1",
+        "2147483648",
+        "1 ",
+        " 1",
+        "\t1",
+        "+-1",
+        "--1",
+        "-",
+        "\u0663",
+    ],
     "UTINYINT": ["-1", "256"],
     "DECIMAL(4,2)": ["1.234", "99.995", "100", "1e1", "1_0", " 1", "1 ", ".", "", "1,5", "NaN", "inf", "+-1"],
     "DECIMAL(38,0)": ["0.5", "100000000000000000000000000000000000000"],
-    "DOUBLE": ["1e400", "-1e400", "1_000", " 1", "1\n", "+-1", "0x1p3", "1,5", "1'000", "1d", "nano", "infin", ".", "e5", "1e"],
+    "DOUBLE": [
+        "1e400",
+        "-1e400",
+        "1_000",
+        " 1",
+        "1\n",
+        "+-1",
+        "0x1p3",
+        "1,5",
+        "1'000",
+        "1d",
+        "nano",
+        "infin",
+        ".",
+        "e5",
+        "1e",
+    ],
     "FLOAT": ["1e39", "-3.5e38"],
     "BOOLEAN": ["t", "f", "yes", "no", "y", "2", "-1", "on", "1.0", " true", "true "],
     "DATE": [
-        "2013-1-1", "2013/11/23", "2013 11 23", "20131123", "2013-11-23 00:00:00", "2013-11-23T00:00", "2013-02-30",
-        "23.11.2013", "0000-01-01", "10000-01-01", "-0001-01-01", "0001-01-01 (BC)", "infinity", "-infinity", "epoch",
-        "now", "today", "2013-11-23 ", " 2013-11-23", "13-11-23",
+        "2013-1-1",
+        "2013/11/23",
+        "2013 11 23",
+        "20131123",
+        "2013-11-23 00:00:00",
+        "2013-11-23T00:00",
+        "2013-02-30",
+        "23.11.2013",
+        "0000-01-01",
+        "10000-01-01",
+        "-0001-01-01",
+        "0001-01-01 (BC)",
+        "infinity",
+        "-infinity",
+        "epoch",
+        "now",
+        "today",
+        "2013-11-23 ",
+        " 2013-11-23",
+        "13-11-23",
     ],
-    "TIME": ["24:00:00", "17:45:60", "1:2:3", "17", "5:45 PM", "17:45:00Z", "17:45:00+02", "17:45:00.", "17:45:00.1234567", " 17:45"],
+    "TIME": [
+        "24:00:00",
+        "17:45:60",
+        "1:2:3",
+        "17",
+        "5:45 PM",
+        "17:45:00Z",
+        "17:45:00+02",
+        "17:45:00.",
+        "17:45:00.1234567",
+        " 17:45",
+    ],
     "TIMESTAMP": [
-        "2013-11-23 17:45:00Z", "2013-11-23 17:45:00+02", "2013-11-23 17:45:00 UTC", "2013-11-23 17:45:00 Europe/Rome",
-        "2013-11-23 24:00:00", "2013-11-23 17:45:60", "2013-11-23 17:45:00.1234567", "2013-11-23 17:45:00.", "2013-11-23T",
-        "2013-11-23  17:45:00", "2013-11-23 7:45:00", "2013-11-23 17:45:00,5", "2013-11-23t17:45:00", "2013-11-23 12:30:00 PM",
-        "infinity", "epoch", "10000-01-01 00:00:00", "0000-12-31 00:00:00", "2013-11-23 ", " 2013-11-23 17:45:00",
+        "2013-11-23 17:45:00Z",
+        "2013-11-23 17:45:00+02",
+        "2013-11-23 17:45:00 UTC",
+        "2013-11-23 17:45:00 Europe/Rome",
+        "2013-11-23 24:00:00",
+        "2013-11-23 17:45:60",
+        "2013-11-23 17:45:00.1234567",
+        "2013-11-23 17:45:00.",
+        "2013-11-23T",
+        "2013-11-23  17:45:00",
+        "2013-11-23 7:45:00",
+        "2013-11-23 17:45:00,5",
+        "2013-11-23t17:45:00",
+        "2013-11-23 12:30:00 PM",
+        "infinity",
+        "epoch",
+        "10000-01-01 00:00:00",
+        "0000-12-31 00:00:00",
+        "2013-11-23 ",
+        " 2013-11-23 17:45:00",
     ],
     "TIMESTAMP WITH TIME ZONE": [
-        "2013-11-23 17:45:00 Europe/Rome", "2013-11-23 17:45:00 UTC", "2013-11-23T17:45:00+99", "2013-11-23T17:45:00 +02:00",
-        "2013-11-23T17:45:00z", "2013-11-23T17:45:00.1234567Z", "2013-11-23Z", "2013-11-23+02", "2013-11-23T24:00:00Z",
-        "9999-12-31T23:59:59-01:00", "0001-01-01T00:00:00+01:00", "infinity", "2013-11-23T17:45:00+02:60",
+        "2013-11-23 17:45:00 Europe/Rome",
+        "2013-11-23 17:45:00 UTC",
+        "2013-11-23T17:45:00+99",
+        "2013-11-23T17:45:00 +02:00",
+        "2013-11-23T17:45:00z",
+        "2013-11-23T17:45:00.1234567Z",
+        "2013-11-23Z",
+        "2013-11-23+02",
+        "2013-11-23T24:00:00Z",
+        "9999-12-31T23:59:59-01:00",
+        "0001-01-01T00:00:00+01:00",
+        "infinity",
+        "2013-11-23T17:45:00+02:60",
     ],
     "JSON": ["{", "nul", "'a'", '{"a":1}x', "01", "\ufeff{}", "{a:1}"],
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("kind", ACCEPTED)
@@ -418,8 +505,8 @@ SEEDS = {
     "TIME": TIMES,
     "TIMESTAMP": DATES | MOMENTS,
     "TIMESTAMP WITH TIME ZONE": st.builds("{}{}".format, DATES | MOMENTS, OFFSETS)
-    | st.datetimes(dt.datetime(2024, 3, 31), dt.datetime(2024, 3, 31, 5)).map(str)
-    | st.datetimes(dt.datetime(2024, 10, 27), dt.datetime(2024, 10, 27, 5)).map(str),
+    | st.builds("2024-03-31 {}".format, TIMES)
+    | st.builds("2024-10-27 {}".format, TIMES),
 }
 NOISE = st.text(alphabet="0123456789+-.eE_ \tTZ:/xinfatruNyslé\u0663", max_size=12)
 
@@ -653,9 +740,8 @@ WIDE_CELLS = (
 )
 
 
-@given(
-    rows=st.lists(st.fixed_dictionaries({name: WIDE_CELLS for name in ("n", "m", "d", "x", "day", "s")}), max_size=40)
-)
+@settings(max_examples=50)
+@given(rows=st.lists(st.fixed_dictionaries(dict.fromkeys(("n", "m", "d", "x", "day", "s"), WIDE_CELLS)), max_size=40))
 def test_every_row_is_valid_or_has_a_reason_and_never_both(
     connection: duckdb.DuckDBPyConnection, rows: list[Row]
 ) -> None:
@@ -665,8 +751,6 @@ def test_every_row_is_valid_or_has_a_reason_and_never_both(
     assert sorted(kept + list(reasons)) == list(range(1, len(rows) + 1))
     assert all(listed for listed in reasons.values())
     assert valid.schema.names == list(WIDE.table_schema)
-    again, again_reasons = judge(connection, judgement, rows)
-    assert (again.equals(valid), again_reasons) == (True, reasons) or "nan" in str(valid.to_pylist())
 
 
 def test_the_verdict_does_not_depend_on_threads() -> None:
@@ -755,7 +839,7 @@ def test_later_rows_of_a_key_are_duplicates(
     first: dict[tuple[Any, ...], tuple[str, int]] = {}
     expected = []
     for k, s, source, order, record in sorted(numbered, key=lambda row: row[3:]):
-        value = tuple({"k": k, "s": s}[name] for name in key)
+        value: tuple[Any, ...] = tuple({"k": k, "s": s}[name] for name in key)
         if None in value:
             continue
         if value in first:

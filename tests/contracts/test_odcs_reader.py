@@ -1,5 +1,7 @@
 """From an ODCS file to a table contract: what is understood, and what is refused with line, problem and remedy."""
 
+# ruff: noqa: E501 - the table of refusals reads best with one refusal a line
+
 from __future__ import annotations
 
 import copy
@@ -132,7 +134,7 @@ def test_flights_say_what_the_demo_promises() -> None:
     assert flights.table_schema["time_hour"] == "TIMESTAMP WITH TIME ZONE"
     assert flights.table_schema["tailnum"] == "VARCHAR"
     assert flights.quarantine_budget == 0.05
-    assert flights.partitioning.start == dt.datetime(2013, 1, 1)  # noqa: DTZ001
+    assert flights.partitioning.start == dt.datetime(2013, 1, 1)
     assert flights.owners == ("team:aviation-data", "flights@example.com")
 
 
@@ -191,7 +193,8 @@ def test_no_final_row_breaks_an_error_of_the_example(corpora: Path) -> None:
         missing = [
             one.name
             for one in pcm.columns
-            if one.required and connection.execute(f'SELECT count(*) FROM rows WHERE "{one.name}" IS NULL').fetchall() != [(0,)]
+            if one.required
+            and connection.execute(f'SELECT count(*) FROM rows WHERE "{one.name}" IS NULL').fetchall() != [(0,)]
         ]
     assert keys == [(37_401,)]
     assert missing == []
@@ -379,7 +382,6 @@ ROW_RULES = {
         "id > 0",
     ),
     "a rule in SQL at a column": (
-        column_check(type="custom", engine="hashgate", implementation="length({property}) < ${column}.y") and
         column_check(type="custom", engine="hashgate", implementation="length({property}) < length(${column} || '-')"),
         "length(\"x\") < length(\"x\" || '-')",
     ),
@@ -409,8 +411,10 @@ SET_RULES = {
     "a share of NULLs": (
         column_check(metric="nullValues", mustBeLessOrEqualTo=1, unit="percent"),
         (
-            'SELECT coalesce(100.0 * (count(*) FILTER (WHERE ("x" IS NOT NULL) IS NOT TRUE)) / nullif(count(*), 0), 0)'
-            " FROM {table}",
+            (
+                'SELECT coalesce(100.0 * (count(*) FILTER (WHERE ("x" IS NOT NULL) IS NOT TRUE)) / nullif(count(*), 0), 0)'
+                " FROM {table}"
+            ),
             "<=",
             (1.0,),
         ),
@@ -418,8 +422,10 @@ SET_RULES = {
     "some duplicates": (
         column_check(metric="duplicateValues", mustNotBeBetween=[3, 4]),
         (
-            'SELECT count(*) FILTER (WHERE "x" IS NOT NULL) - count(DISTINCT "x") FILTER (WHERE "x" IS NOT NULL)'
-            " FROM {table}",
+            (
+                'SELECT count(*) FILTER (WHERE "x" IS NOT NULL) - count(DISTINCT "x") FILTER (WHERE "x" IS NOT NULL)'
+                " FROM {table}"
+            ),
             "not between",
             (3.0, 4.0),
         ),
@@ -456,7 +462,9 @@ def test_checks_that_allow_some_hold_the_partition(
         ),
     ],
 )
-def test_no_duplicates_allowed_is_a_key(change: Callable[[Document], object], unique: tuple[tuple[str, ...], ...]) -> None:
+def test_no_duplicates_allowed_is_a_key(
+    change: Callable[[Document], object], unique: tuple[tuple[str, ...], ...]
+) -> None:
     def both(contract: Document) -> None:
         change(contract)
         if len(table(contract)["properties"]) == 1:
@@ -634,12 +642,12 @@ REFUSALS: dict[str, Refusal] = {
     "an unknown custom property": (custom("partitoning", 1), "customProperties[partitoning].value", "not known", "Did you mean partitioning?"),
     "a custom property twice": (custom("partitioning", {}), "customProperties[partitioning]", "stands twice", "Remove"),
     "custom properties hidden in prose": (top(support=[{"channel": "c", "customProperties": []}]), "support[0].customProperties", "read by nobody", "Remove"),
-    "a text where a list belongs": (top(tags="a"), "tags", "expected list, found text ('a')", "- "),
+    "a text where a list belongs": (top(tags="a"), "tags", "expected list, found text ('a')", "Write a list of text"),
     "a number where text belongs": (top(tags=[1]), "tags[0]", "expected text, found number (1)", "quotes"),
     "prose that ODCS does not know": (top(support=[{"chanel": "c"}]), "support[0]", "ODCS's schema refuses", "ODCS documentation"),
     # servers
     "no server": (lambda c: c.pop("servers"), "", "servers is missing", "type local"),
-    "two servers": (lambda c: c["servers"].append(c["servers"][0]), "servers", "2 servers", "exactly one"),
+    "two servers": (lambda c: c["servers"].append(dict(c["servers"][0])), "servers", "2 servers", "exactly one"),
     "a server elsewhere": (server(type="s3"), "servers[0].type", "'s3' are not read by this version", "local"),
     "an unknown key of a server": (server(pth="x"), "servers[0].pth", "not known", "Did you mean path?"),
     "a server for some only": (server(roles=[]), "servers[0].roles", "not enforced", "Remove"),
@@ -708,7 +716,7 @@ REFUSALS: dict[str, Refusal] = {
     "a budget in words": (custom("quarantineBudget", "5 %"), "customProperties[quarantineBudget].value", "expected number", "quotes"),
     "an unknown sink mode": (custom("sinkMode", "merge"), "customProperties[sinkMode].value", "'merge'", "append, replace, error"),
     "an unknown policy": (custom("undeclaredColumns", "drop"), "customProperties[undeclaredColumns].value", "'drop'", "keep"),
-    "formats that no column uses": (custom("dateFormats", ["%Y"]), "customProperties[dateFormats].value", "", ""),
+    "formats that no column uses": (custom("dateFormats", ["%Y%m%d"]), "customProperties[dateFormats].value", "no column has such values", "Remove"),
     # the table
     "no table": (lambda c: c.pop("schema"), "", "schema is missing", "Add the table"),
     "two tables": (lambda c: c["schema"].append({"name": "other"}), "schema", "2 tables", "one contract file"),
@@ -734,7 +742,7 @@ REFUSALS: dict[str, Refusal] = {
     "a physical type with SQL in it": (column(physicalType="INT); DROP TABLE x; --"), f"{X}.physicalType", "no type", "VARCHAR"),
     "a type that Parquet would round": (column(logicalType="integer", physicalType="HUGEINT"), f"{X}.physicalType", "no type", "DECIMAL(38,0)"),
     "types that do not fit": (column(logicalType="date", physicalType="INTEGER"), f"{X}.physicalType", "INTEGER does not hold a date", "DATE"),
-    "two types": (options("integer", format="i8"), f"{X}.logicalTypeOptions", "TINYINT, but physicalType says BIGINT", "Remove one"),
+    "two types": (column(logicalType="integer", physicalType="BIGINT", logicalTypeOptions={"format": "i8"}), f"{X}.logicalTypeOptions", "TINYINT, but physicalType says BIGINT", "Remove one"),
     "another name in the files": (column(physicalName="y"), f"{X}.physicalName", "differs from name", "aliases"),
     "a column that is encrypted": (column(encryptedName="y"), f"{X}.encryptedName", "encrypts nothing", "Remove"),
     "a column to partition by": (column(partitioned=True), f"{X}.partitioned", "not partitioned by a column", "file names"),
@@ -751,9 +759,9 @@ REFUSALS: dict[str, Refusal] = {
     "an unknown custom property of a column": (column_custom("alias", []), f"{X}.customProperties[alias].value", "not known", "Did you mean aliases?"),
     "formats of text": (column_custom("formats", ["%Y"]), f"{X}.customProperties[formats].value", "string has no formats", "dates"),
     # options
-    "a length of a number": (options("integer", minLength=1), f"{X}.logicalTypeOptions.minLength", "not known", "minimum"),
-    "a bound of a text": (options("string", minimum=1), f"{X}.logicalTypeOptions.minimum", "not known", ""),
-    "a bound of a truth": (options("boolean", minimum=1), f"{X}.logicalTypeOptions.minimum", "not known", ""),
+    "a length of a number": (options("integer", minLength=1), f"{X}.logicalTypeOptions.minLength", "not known", "exclusiveMaximum, exclusiveMinimum, format, maximum, minimum, multipleOf"),
+    "a bound of a text": (options("string", minimum=1), f"{X}.logicalTypeOptions.minimum", "not known", "maxLength, minLength"),
+    "a bound of a truth": (options("boolean", minimum=1), f"{X}.logicalTypeOptions.minimum", "not known", "Remove"),
     "a negative length": (options("string", minLength=-1), f"{X}.logicalTypeOptions.minLength", "not negative", "0"),
     "lengths that no text has": (options("string", minLength=3, maxLength=2), f"{X}.logicalTypeOptions.minLength", "no text fits", "Swap"),
     "a length in quotes": (options("string", minLength="2"), f"{X}.logicalTypeOptions.minLength", "expected number, found text", "without quotes"),
@@ -762,9 +770,9 @@ REFUSALS: dict[str, Refusal] = {
     "a pattern with a back-reference": (options("string", pattern=r"(a)\1"), f"{X}.logicalTypeOptions.pattern", "RE2 refuses", "back-references"),
     "a pattern that is not closed": (options("string", pattern="(a"), f"{X}.logicalTypeOptions.pattern", "missing )", "RE2"),
     "a format of text by name": (options("string", format="email"), f"{X}.logicalTypeOptions.format", "not checked", "pattern"),
-    "a bound that is no integer": (options("integer", minimum=1.5), f"{X}.logicalTypeOptions.minimum", "1.5 is no value of type BIGINT", ""),
-    "a bound out of the type": (column(logicalType="integer", physicalType="TINYINT", logicalTypeOptions={"maximum": 300}), f"{X}.logicalTypeOptions.maximum", "300 is no value of type TINYINT", ""),
-    "a bound finer than the type": (column(logicalType="number", physicalType="DECIMAL(4,1)", logicalTypeOptions={"maximum": 1.25}), f"{X}.logicalTypeOptions.maximum", "no value of type DECIMAL(4,1)", ""),
+    "a bound that is no integer": (options("integer", minimum=1.5), f"{X}.logicalTypeOptions.minimum", "1.5 is no value of type BIGINT", "Write one"),
+    "a bound out of the type": (column(logicalType="integer", physicalType="TINYINT", logicalTypeOptions={"maximum": 300}), f"{X}.logicalTypeOptions.maximum", "300 is no value of type TINYINT", "Write one"),
+    "a bound finer than the type": (column(logicalType="number", physicalType="DECIMAL(4,1)", logicalTypeOptions={"maximum": 1.25}), f"{X}.logicalTypeOptions.maximum", "no value of type DECIMAL(4,1)", "Write one"),
     "a bound that is no date": (options("date", minimum="2013-02-30"), f"{X}.logicalTypeOptions.minimum", "no value of type DATE", "2013-01-31"),
     "bounds that nothing lies between": (options("integer", minimum=2, maximum=1), f"{X}.logicalTypeOptions", "between 2 and 1", "Swap"),
     "exclusive bounds that nothing lies between": (options("integer", exclusiveMinimum=1, maximum=1), f"{X}.logicalTypeOptions", "between 1 and 1", "widen"),
@@ -801,21 +809,21 @@ REFUSALS: dict[str, Refusal] = {
     "duplicates of what": (table_check(metric="duplicateValues", mustBe=0), f"{RULE}.metric", "needs the columns", "properties"),
     "duplicates of an unknown column": (table_check(metric="duplicateValues", mustBe=0, arguments={"properties": ["y"]}), f"{RULE}.arguments", "y is no column", "id"),
     "valid values that are not said": (column_check(metric="invalidValues", mustBe=0), f"{X_RULE}.metric", "validValues or pattern", "arguments"),
-    "valid values of another type": (column_check("integer", metric="invalidValues", mustBe=0, arguments={"validValues": ["a"]}), f"{X_RULE}.arguments.validValues[0]", "no value of type BIGINT", ""),
+    "valid values of another type": (column_check("integer", metric="invalidValues", mustBe=0, arguments={"validValues": ["a"]}), f"{X_RULE}.arguments.validValues[0]", "no value of type BIGINT", "Write one"),
     "valid values without quotes": (column_check(metric="invalidValues", mustBe=0, arguments={"validValues": [1]}), f"{X_RULE}.arguments.validValues[0]", "compared with text", "quotes"),
     "a pattern for numbers": (column_check("integer", metric="invalidValues", mustBe=0, arguments={"pattern": "1"}), f"{X_RULE}.arguments", "needs text", "validValues"),
     "a broken pattern": (column_check(metric="invalidValues", mustBe=0, arguments={"pattern": "("}), f"{X_RULE}.arguments", "RE2 refuses", "look-around"),
     "an unknown argument": (column_check(metric="invalidValues", mustBe=0, arguments={"validValue": ["a"], "validValues": ["a"]}), f"{X_RULE}.arguments.validValue", "not known", "Did you mean validValues?"),
     "a schedule": (table_check(metric="rowCount", mustBe=1, schedule="0 0 * * *"), f"{RULE}.schedule", "no schedule", "every ingest"),
-    "a row rule that is no SQL": (table_check(type="custom", engine="hashgate", implementation="id >"), f"{RULE}.implementation", "", "expression"),
-    "a row rule on an unknown column": (table_check(type="custom", engine="hashgate", implementation="nope > 1"), f"{RULE}.implementation", "nope", ""),
-    "a row rule that is no truth": (table_check(type="custom", engine="hashgate", implementation="id + 1"), f"{RULE}.implementation", "", ""),
-    "a row rule that looks at the clock": (table_check(type="custom", engine="hashgate", implementation="now() > TIMESTAMP '2020-01-01'"), f"{RULE}.implementation", "", ""),
-    "a row rule that reads a file": (table_check(type="custom", engine="hashgate", implementation="(SELECT count(*) FROM 'x.csv') > id"), f"{RULE}.implementation", "", ""),
-    "a query that does not read the table": (table_check(type="sql", query="SELECT 1", mustBe=1), f"{RULE}.query", "does not read {table}", ""),
-    "a query that writes": (table_check(type="sql", query="DELETE FROM {table}", mustBe=1), f"{RULE}.query", "", "SELECT"),
-    "two queries": (table_check(type="sql", query="SELECT count(*) FROM {table}; SELECT 1", mustBe=1), f"{RULE}.query", "", "SELECT"),
-    "a query of another table": (table_check(type="sql", query="SELECT count(*) FROM {table}, other", mustBe=1), f"{RULE}.query", "", ""),
+    "a row rule that is no SQL": (table_check(type="custom", engine="hashgate", implementation="id >"), f"{RULE}.implementation", "does not parse", "true-or-false"),
+    "a row rule on an unknown column": (table_check(type="custom", engine="hashgate", implementation="nope > 1"), f"{RULE}.implementation", 'no column "nope"', "The columns are: id"),
+    "a row rule that is no truth": (table_check(type="custom", engine="hashgate", implementation="id + 1"), f"{RULE}.implementation", "BIGINT and not BOOLEAN", "true-or-false"),
+    "a row rule that looks at the clock": (table_check(type="custom", engine="hashgate", implementation="now() > TIMESTAMP '2020-01-01'"), f"{RULE}.implementation", 'function "now"', "arguments alone"),
+    "a row rule that reads a file": (table_check(type="custom", engine="hashgate", implementation="(SELECT count(*) FROM 'x.csv') > id"), f"{RULE}.implementation", "subquery", "of one row"),
+    "a query that does not read the table": (table_check(type="sql", query="SELECT 1", mustBe=1), f"{RULE}.query", "does not read {table}", "one SELECT"),
+    "a query that writes": (table_check(type="sql", query="DELETE FROM {table}", mustBe=1), f"{RULE}.query", "DELETE and not SELECT", "one SELECT"),
+    "two queries": (table_check(type="sql", query="SELECT count(*) FROM {table}; SELECT 1", mustBe=1), f"{RULE}.query", "2 statements", "one SELECT"),
+    "a query of another table": (table_check(type="sql", query="SELECT count(*) FROM {table}, other", mustBe=1), f"{RULE}.query", 'no table "other"', "nothing else"),
     "a placeholder for nothing": (table_check(type="sql", query="SELECT sum({property}) FROM {table}", mustBe=1), f"{RULE}.query", "{property} stands for nothing", "at a column"),
     "an unknown placeholder": (table_check(type="sql", query="SELECT count(*) FROM ${model}", mustBe=1), f"{RULE}.query", "${model} stands for nothing", "{table}"),
     "an unknown key of a check": (table_check(metric="rowCount", mustBe=1, mustbe=2), f"{RULE}.mustbe", "not known", "Did you mean mustBe?"),
@@ -834,8 +842,6 @@ REFUSALS: dict[str, Refusal] = {
 def test_what_would_not_be_enforced_is_refused(
     change: Callable[[Document], object], path: str, problem: str, fix: str
 ) -> None:
-    if path == f"{X}.logicalTypeOptions" and "physicalType says" in problem:
-        change = column(logicalType="integer", physicalType="BIGINT", logicalTypeOptions={"format": "i8"})
     found = problems(change)
     there = [one for one in found if one.path == path and problem in one.problem and fix in one.fix]
     assert there, [(one.path, one.problem, one.fix) for one in found]
@@ -854,7 +860,11 @@ YAML_TRAPS = {
     "an unquoted NO": ("- {name: x, logicalType: string, examples: [NO]}", "unquoted 'NO'", "quotes"),
     "an unquoted on as a key": ("- {name: x, logicalType: string, on: 1}", "unquoted 'on'", "quotes"),
     "a code that loses its zero": ("- {name: x, logicalType: string, examples: [01]}", "unquoted '01'", "quotes"),
-    "a time that becomes seconds": ("- {name: x, logicalType: string, examples: [17:30]}", "unquoted '17:30'", "quotes"),
+    "a time that becomes seconds": (
+        "- {name: x, logicalType: string, examples: [17:30]}",
+        "unquoted '17:30'",
+        "quotes",
+    ),
     "a key that is a number": ("- {name: x, logicalType: string, 1: 2}", "the key '1' is not text", "quotes"),
     "a duplicate key": ("- {name: x, logicalType: string, name: y}", "the key stands twice", "Remove one"),
     "an anchor": ("- &a {name: x, logicalType: string}", "anchors", "Write the value out"),
@@ -911,7 +921,12 @@ def test_all_problems_are_said_at_once_in_the_files_order() -> None:
         column(name="y", physicalType="nope")(contract)
 
     found = problems(change)
-    assert [one.path for one in found] == ["servers[0].path", f"{X}.logicalType", "schema[0].properties[y].physicalType", "colour"]
+    assert [one.path for one in found] == [
+        "servers[0].path",
+        f"{X}.logicalType",
+        "schema[0].properties[y].physicalType",
+        "colour",
+    ]
     assert [one.line for one in found] == sorted(one.line for one in found)
     with pytest.raises(ContractError, match=r"\(3 more problems in this file\)"):
         parsed(change)

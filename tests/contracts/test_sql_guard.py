@@ -122,7 +122,7 @@ def test_row_expressions_that_are_refused(expression: str, says: str) -> None:
 
 
 def test_an_unknown_column_is_answered_with_the_columns() -> None:
-    with pytest.raises(UnsafeSqlError, match='there is no column "c". The columns are: a, b, Name'):
+    with pytest.raises(UnsafeSqlError, match=r'there is no column "c"\. The columns are: a, b, Name'):
         check_row_expression("c > 0", COLUMNS)
 
 
@@ -323,10 +323,10 @@ HOSTILE_QUERIES = {
     # Tables
     "unknown table": ("FROM trains", 'no table "trains"'),
     "file": ("FROM 'data.csv'", 'no table "data.csv"'),
-    "file in double quotes": ('FROM "/etc/passwd"', 'no table "/etc/passwd"'),
+    "file in double quotes": ('FROM "/etc/passwd"', 'no table "..."'),
     "file with a quote in its name": ('FROM "a"".parquet"', 'no table "a".parquet"'),
     "glob": ("FROM '/data/*.parquet'", "no table"),
-    "address": ("FROM 'https://example.org/x.parquet'", "no table"),
+    "address": ("FROM 'https://me:hunter2@example.org/x.parquet'", 'no table "..."'),
     "describe a file": ("DESCRIBE 'data.csv'", 'no table "data.csv"'),
     "summarize a file": ("SUMMARIZE 'data.csv'", 'no table "data.csv"'),
     "file in a join": ("FROM flights JOIN 'x.csv' USING (a)", 'no table "x.csv"'),
@@ -426,7 +426,7 @@ def test_a_refusal_names_the_tables_there_are() -> None:
 
 
 def test_a_refusal_does_not_repeat_the_sql() -> None:
-    for query in ("SELECT 'hunter2' FROM FROM", "ATTACH 'postgres://me:hunter2@db' AS x", "SELECT 'hunter2"):
+    for query in ("SELECT 'hunter2' FROM FROM", "ATTACH 'postgres://me:hunter2@db' AS x", "SELECT 'hunter2", "FROM 's3://hunter2'"):
         with pytest.raises(UnsafeSqlError) as caught:
             check_reader_query(query, TABLES)
         assert "hunter2" not in str(caught.value)
@@ -446,7 +446,7 @@ def test_literals_are_found_wherever_they_stand() -> None:
 def test_the_error_crosses_processes() -> None:
     with pytest.raises(UnsafeSqlError) as caught:
         check_reader_query("DROP TABLE x", TABLES)
-    copy = pickle.loads(pickle.dumps(caught.value))
+    copy = pickle.loads(pickle.dumps(caught.value))  # noqa: S301 - our own bytes
     assert (copy.problem, copy.fix, str(copy)) == (caught.value.problem, caught.value.fix, str(caught.value))
 
 

@@ -5,7 +5,7 @@ import io
 import json
 import re
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -250,7 +250,6 @@ HOSTILE = {
     "row number in the file": "SELECT file_row_number FROM flights",
     "failing cast": "SELECT CAST(carrier AS INTEGER) FROM flights",
     "overflow": "SELECT CAST(300 AS TINYINT)",
-    "error on purpose": "SELECT error('x')",
     "deep": "SELECT " + "(" * 5_000 + "1" + ")" * 5_000,
 }
 
@@ -267,11 +266,10 @@ def test_hostile_questions(engine: QueryEngine, flights: PublishedTable, tmp_pat
         ask(engine, re.sub(r"\{(\w+)\}", lambda found: str(paths[found[1]]), sql), flights)
     message = str(caught.value)
     assert caught.value.exit_code == 2
-    assert len(message) > 30
+    assert len(message) > 40
     assert "hunter2" not in message
     assert "LINE 1" not in message
-    if "{published}" not in sql and "{secret}" not in sql:
-        assert str(tmp_path) not in message
+    assert str(tmp_path) not in message
     assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before
     assert local_frame.num_rows == 1
 
@@ -398,7 +396,8 @@ def test_json(engine: QueryEngine) -> None:
     ]
     assert document["rows"] == [
         [
-            True, 1, 9223372036854775807, 1, "1.50", "0.1", 'a "quote", a line\nand \x1b[31mred', "", None, "2013-11-23",
+            True, 1, 9223372036854775807, 1, "1.50", "0.1", 'a "quote", a line\nand \x1b[31mred', "", None,
+            "2013-11-23",
             "17:45:00.500000", "2013-11-23T17:45:00", "2013-11-23T16:45:00+00:00", [1, None], {"a": 1, "b": "x"},
             [["k", "1.5"]], '{"j": 1}',
         ]
@@ -462,7 +461,8 @@ def test_csv(engine: QueryEngine) -> None:
     [header, row] = list(csv.reader(io.StringIO(text)))
     assert header[:3] == ["b", "t", "i"]
     assert row == [
-        "true", "1", "9223372036854775807", "1", "1.50", "0.1", 'a "quote", a line\nand \x1b[31mred', "", "", "2013-11-23",
+        "true", "1", "9223372036854775807", "1", "1.50", "0.1", 'a "quote", a line\nand \x1b[31mred', "", "",
+        "2013-11-23",
         "17:45:00.500000", "2013-11-23 17:45:00", "2013-11-23 16:45:00+00:00", "[1,null]", '{"a":1,"b":"x"}',
         '[["k",1.5]]', '{"j": 1}',
     ]  # fmt: skip
@@ -535,8 +535,8 @@ def test_parquet_replaces_nothing_and_leaves_nothing_half_written(engine: QueryE
 
 
 @pytest.fixture(scope="module")
-def shared_engine() -> Iterator[QueryEngine]:
-    yield QueryEngine(memory_limit_bytes=128 << 20, threads=1)
+def shared_engine() -> QueryEngine:
+    return QueryEngine(memory_limit_bytes=128 << 20, threads=1)
 
 
 @settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])

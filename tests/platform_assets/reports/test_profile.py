@@ -28,7 +28,10 @@ def session() -> Iterator[duckdb.DuckDBPyConnection]:
 def profile_of(session: duckdb.DuckDBPyConnection, type_: str, *texts: str | None, name: str = "x") -> ColumnProfile:
     """The profile of one column that holds `texts`, cast to `type_`."""
     session.execute(f"CREATE OR REPLACE TEMP TABLE sample_rows (_hg_record BIGINT, {quote_name(name)} {type_})")
-    session.execute("INSERT INTO sample_rows SELECT i, list_extract(?::VARCHAR[], i) FROM range(1, ?) r(i)", [list(texts), len(texts) + 1])
+    session.execute(
+        "INSERT INTO sample_rows SELECT i, list_extract(?::VARCHAR[], i) FROM range(1, ?) r(i)",
+        [list(texts), len(texts) + 1],
+    )
     return profile_table(session, "sample_rows", {name: type_}, {}).columns[0]
 
 
@@ -40,7 +43,14 @@ def few(monkeypatch: pytest.MonkeyPatch) -> None:
 
 CASES = {
     "numbers": ("BIGINT", ["3", "1", None, "2", "1"], "1", "3", 3, 1),
-    "numbers beyond floating point": ("HUGEINT", [str(10**30 + 1), str(10**30), str(10**30 + 2)], str(10**30), str(10**30 + 2), 3, 0),
+    "numbers beyond floating point": (
+        "HUGEINT",
+        [str(10**30 + 1), str(10**30), str(10**30 + 2)],
+        str(10**30),
+        str(10**30 + 2),
+        3,
+        0,
+    ),
     "decimals keep their scale": ("DECIMAL(6,2)", ["1.5", "-2"], "-2.00", "1.50", 2, 0),
     "both zeros are one value": ("DOUBLE", ["-0.0", "0.0"], "0.0", "0.0", 1, 0),
     "NaN is the greatest": ("DOUBLE", ["nan", "1", "-inf"], "-inf", "nan", 3, 0),
@@ -63,7 +73,13 @@ CASES = {
 
 @pytest.mark.parametrize(("type_", "texts", "low", "high", "distinct", "nulls"), CASES.values(), ids=CASES.keys())
 def test_extremes_distinct_values_and_nulls(
-    session: duckdb.DuckDBPyConnection, type_: str, texts: list[str | None], low: str, high: str, distinct: int, nulls: int
+    session: duckdb.DuckDBPyConnection,
+    type_: str,
+    texts: list[str | None],
+    low: str,
+    high: str,
+    distinct: int,
+    nulls: int,
 ) -> None:
     found = profile_of(session, type_, *texts)
     assert found.minimum is not None
@@ -124,7 +140,8 @@ def test_bins_are_round(
 ) -> None:
     histogram = profile_of(session, type_, *texts).histogram
     assert histogram is not None
-    assert (histogram.unit, histogram.start, histogram.width) == (unit, pytest.approx(start), pytest.approx(width))
+    assert histogram.unit == unit
+    assert (histogram.start, histogram.width) == pytest.approx((start, width))
     assert len(histogram.rows) <= BINS
     assert sum(histogram.rows) == len(texts)
 
@@ -143,15 +160,19 @@ def test_numbers_at_the_ends_of_floating_point_do_no_harm(session: duckdb.DuckDB
 
 def test_names_of_columns_are_names_whatever_they_say(session: duckdb.DuckDBPyConnection) -> None:
     names = ["v", "n", "i", "t", "p", "place", "position", "sample_rows", 'say "x"', "select", "a;b", "count(*)"]
-    session.execute(f"CREATE TEMP TABLE sample_rows AS SELECT 1 AS _hg_record, {', '.join(f'{i} AS {quote_name(n)}' for i, n in enumerate(names))}")
+    values = ", ".join(f"{i} AS {quote_name(n)}" for i, n in enumerate(names))
+    session.execute(f"CREATE TEMP TABLE sample_rows AS SELECT 1 AS _hg_record, {values}")
     found = profile_table(session, "sample_rows", dict.fromkeys(names, "INTEGER"), {})
-    assert [(c.name, c.minimum.text if c.minimum else None) for c in found.columns] == [(n, str(i)) for i, n in enumerate(names)]
+    assert [(c.name, c.minimum.text if c.minimum else None) for c in found.columns] == [
+        (n, str(i)) for i, n in enumerate(names)
+    ]
 
 
 @pytest.mark.usefixtures("few")
 def test_names_are_names_where_values_are_many(session: duckdb.DuckDBPyConnection) -> None:
     names = ["v", "b", "p", "sample_rows", 'say "x"']
-    session.execute(f"CREATE TEMP TABLE sample_rows AS SELECT i AS _hg_record, {', '.join(f'i AS {quote_name(n)}' for n in names)} FROM range(1, 10) r(i)")
+    values = ", ".join(f"i AS {quote_name(n)}" for n in names)
+    session.execute(f"CREATE TEMP TABLE sample_rows AS SELECT i AS _hg_record, {values} FROM range(1, 10) r(i)")
     found = profile_table(session, "sample_rows", dict.fromkeys(names, "BIGINT"), {})
     assert [c.quantiles[2].value for c in found.columns] == ["5"] * 5
     assert [sum(c.histogram.rows) for c in found.columns if c.histogram] == [9] * 5
@@ -204,7 +225,8 @@ def test_estimating_agrees_with_counting(
         "VARCHAR": "'k' || (i * 7 % 50)",
     }.get(type_, "((i * 7 % 50) / 4 - 3)")
     session.execute(
-        f"CREATE TEMP TABLE sample_rows AS SELECT i AS _hg_record, CASE WHEN i % 9 > 0 THEN ({expression})::{type_} END AS x FROM range(1, 500) r(i)"
+        "CREATE TEMP TABLE sample_rows AS "
+        f"SELECT i AS _hg_record, CASE WHEN i % 9 > 0 THEN ({expression})::{type_} END AS x FROM range(1, 500) r(i)"
     )
     estimated = profile_table(session, "sample_rows", {"x": type_}, {}).columns[0]
     monkeypatch.setattr(module, "COUNTED_VALUES", 1000)
@@ -233,9 +255,12 @@ def test_the_number_of_threads_does_not_show(monkeypatch: pytest.MonkeyPatch) ->
     for threads in ("1", "4"):
         with duckdb.connect(config={"threads": threads}) as session:
             session.execute(
-                "CREATE TEMP TABLE sample_rows AS SELECT i AS _hg_record, hash(i) / 1e10 AS d, 'k' || hash(i) % 5000 AS s, "
-                "hash(i) % 70 AS few FROM range(600000) r(i)"
+                "CREATE TEMP TABLE sample_rows AS "
+                "SELECT i AS _hg_record, hash(i) / 1e10 AS d, 'k' || hash(i) % 5000 AS s, hash(i) % 70 AS few "
+                "FROM range(600000) r(i)"
             )
-            profiles.append(profile_table(session, "sample_rows", {"d": "DOUBLE", "s": "VARCHAR", "few": "UBIGINT"}, {}))
+            profiles.append(
+                profile_table(session, "sample_rows", {"d": "DOUBLE", "s": "VARCHAR", "few": "UBIGINT"}, {})
+            )
     assert profiles[0] == profiles[1]
     assert [c.distinct_is_approximate for c in profiles[0].columns] == [True, True, False]

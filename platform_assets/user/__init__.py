@@ -1,0 +1,1 @@
+"""People's own assets, on top of the tables."""

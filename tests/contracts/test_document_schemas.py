@@ -1,0 +1,130 @@
+"""The published schemas: as generated, valid themselves, and true of everything a real store holds."""
+
+from __future__ import annotations
+
+import copy
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from jsonschema import Draft202012Validator
+
+from contracts.canonical import parse_json
+from contracts.document_schemas import DOCUMENTS, schema_of, schema_text
+from platform_assets.reports.partition_report import write_report
+from platform_assets.reports.write_schemas import SCHEMAS, schema_path
+from tests.sales import HEADER, SalesHome, row
+
+
+@pytest.mark.parametrize("name", DOCUMENTS)
+def test_a_committed_schema_is_the_generated_one(name: str) -> None:
+    assert schema_path(name).read_text(encoding="utf-8") == schema_text(name), (
+        "a document changed: run python -m platform_assets.reports.write_schemas, "
+        "and raise its format version if it was released"
+    )
+
+
+def test_there_is_no_schema_of_nothing() -> None:
+    assert {p.name for p in SCHEMAS.glob("*.json")} == {schema_path(name).name for name in DOCUMENTS}
+
+
+@pytest.mark.parametrize("name", DOCUMENTS)
+def test_a_schema_is_one_of_draft_2020_12_and_needs_no_other_file(name: str) -> None:
+    schema = schema_of(name)
+    Draft202012Validator.check_schema(schema)
+    assert schema["$schema"] == "https://json-schema.org/draft/2020-12/schema"
+    references = {value for key, value in _members(schema) if key == "$ref"}
+    assert all(reference.removeprefix("#/$defs/") in schema["$defs"] for reference in references)
+
+
+@pytest.mark.parametrize("name", DOCUMENTS)
+def test_the_format_names_the_schema(name: str) -> None:
+    assert schema_of(name)["properties"]["format"]["const"] == f"hashgate/{name}/v1"
+    assert "format" in schema_of(name)["required"]
+
+
+@pytest.fixture(scope="module")
+def documents(tmp_path_factory: pytest.TempPathFactory) -> dict[Path, Any]:
+    """Every JSON document of a store with versions, repeated keys, quarantine, a held candidate and reports."""
+    folder = tmp_path_factory.mktemp("store")
+    (folder / "drops" / "sales").mkdir(parents=True)
+    sales = SalesHome(folder)
+    results = []
+    for content in (
+        HEADER + row(1),
+        HEADER + row(1) + row(1) + row(2) + row(3, shop="east"),
+        HEADER + row(1) + "x\n" * 9,
+    ):
+        sales.drop(content)
+        results.append(sales.ingest())
+    for result in results:
+        write_report(sales.workspace, sales.contract, result.commit)
+    store = sales.workspace.settings.store
+    found = {}
+    for path in store.rglob("*"):
+        if path.is_file() and (path.suffix == ".json" or path.read_bytes()[:1] == b"{"):
+            found[path.relative_to(store)] = parse_json(path.read_bytes())
+    return found
+
+
+def test_every_stored_document_keeps_its_schema(documents: dict[Path, Any]) -> None:
+    kinds: Counter[str] = Counter()
+    for path, document in documents.items():
+        name = document["format"].split("/")[1]
+        assert list(Draft202012Validator(schema_of(name)).iter_errors(document)) == [], path
+        kinds[name] += 1
+    assert kinds.keys() == DOCUMENTS.keys()
+    assert kinds["commit"] >= 3
+    assert kinds["report"] == 3
+
+
+def test_no_stored_json_is_without_a_schema(documents: dict[Path, Any]) -> None:
+    assert [
+        path for path, document in documents.items() if not str(document.get("format", "")).startswith("hashgate/")
+    ] == []
+
+
+@pytest.mark.parametrize("name", DOCUMENTS)
+def test_a_document_that_lacks_or_adds_a_field_breaks_its_schema(documents: dict[Path, Any], name: str) -> None:
+    validator = Draft202012Validator(schema_of(name))
+    document = next(d for d in documents.values() if d["format"] == f"hashgate/{name}/v1")
+    assert not validator.is_valid(document | {"more": 1})
+    for field in document:
+        assert not validator.is_valid({k: v for k, v in document.items() if k != field}), field
+
+
+@pytest.mark.parametrize(
+    ("name", "where"),
+    [
+        ("captures", ("drops", 0, "digest")),
+        ("selection", ("inputs", 0, "digest")),
+        ("selection-envelope", ("snapshot",)),
+        ("segment", ("view", "key")),
+        ("commit", ("digest",)),
+        ("commit", ("candidate", "contract", "rows_digest")),
+        ("report", ("lineage", "commit")),
+    ],
+    ids=lambda part: part if isinstance(part, str) else ".".join(map(str, part)),
+)
+@pytest.mark.parametrize("wrong", ["", "blake3:abc", "BLAKE3:" + "0" * 64, "blake3:" + "0" * 63 + "G", 7])
+def test_what_is_no_digest_breaks_the_schema(
+    documents: dict[Path, Any], name: str, where: tuple[str | int, ...], wrong: object
+) -> None:
+    document = copy.deepcopy(next(d for d in documents.values() if d["format"] == f"hashgate/{name}/v1"))
+    part = document
+    for step in where[:-1]:
+        part = part[step]
+    part[where[-1]] = wrong
+    assert not Draft202012Validator(schema_of(name)).is_valid(document)
+
+
+def _members(value: Any) -> Iterator[tuple[str, Any]]:
+    if isinstance(value, dict):
+        for key, inside in value.items():
+            yield key, inside
+            yield from _members(inside)
+    elif isinstance(value, list):
+        for inside in value:
+            yield from _members(inside)

@@ -10,8 +10,7 @@ Rules for CSV, as a byte-by-byte machine (tests hold a literal one against this 
   escape character, that character makes the next byte literal, and doubling has no meaning.
 - LF, CRLF and a lone CR end a frame outside quotes; so does the end of the file.
 - A quoted field that is not closed within `max_record_bytes` (both quotes counted), or by the end of the file, ends
-  with its first line end, and framing resumes there: one lost quote costs about one record. Without a line end, it
-  ends where the limit or the file does.
+  with its first line end, and framing resumes there: one lost quote costs about one record.
 - A frame longer than `max_record_bytes` is flawed but whole. One that grows `_longest_frame` bytes without a line end
   is cut there, so that a file without line ends needs bounded memory.
 
@@ -374,7 +373,7 @@ class _CsvScanner:
                 if close is None:
                     return None
                 if close < 0:
-                    return self._give_up(text, position, flaw, final=final)
+                    return self._give_up(text, position, cut, flaw, final=final)
                 position, at_field = close + 1, False
                 if position < len(text) and text[position] == self.delimiter:
                     position, at_field = position + 1, True
@@ -401,11 +400,13 @@ class _CsvScanner:
             return None
         return end, flaw or (Flaw.RECORD_TOO_LONG if end - start > self.limit else Flaw.NONE)
 
-    def _give_up(self, text: bytes, opening: int, flaw: Flaw, *, final: bool) -> tuple[int, Flaw] | None:
-        """End a record whose quote at `opening` is never closed: with its first line end, else at the limit."""
-        horizon = min(opening + self.limit, len(text))
-        match = self._line_end.search(text, opening + 1, horizon)
-        end = _after_line_end(text, match.start(), final=final) if match else horizon
+    def _give_up(self, text: bytes, opening: int, cut: int, flaw: Flaw, *, final: bool) -> tuple[int, Flaw] | None:
+        """End a record whose quote at `opening` is never closed: with its first line end, or at the cut."""
+        match = self._line_end.search(text, opening + 1, cut)
+        if match is None and cut < len(text):
+            end: int | None = cut
+        else:
+            end = _after_line_end(text, match.start() if match else len(text), final=final)
         return None if end is None else (end, flaw or Flaw.UNTERMINATED_QUOTE)
 
     def _closing_quote(self, text: bytes, opening: int, *, final: bool) -> int | None:

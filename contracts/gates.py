@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from enum import StrEnum
 
+from pydantic import Field
+
 from contracts.refs import Frozen
 
 GATES = ("integrity", "conservation", "contract", "quality")
@@ -51,7 +53,7 @@ class GateReceipt(Frozen):
     findings: tuple[Finding, ...] = ()
     findings_total: int = 0
     warnings: tuple[Finding, ...] = ()
-    measures: dict[str, int | float | str] = {}
+    measures: dict[str, int | float | str] = Field(default_factory=dict)
     """What the gate measured on storage, by name."""
 
 
@@ -81,6 +83,11 @@ def receipt(
         warnings=tuple(warnings),
         measures=measures or {},
     )
+
+
+def counted(number: int, thing: str) -> str:
+    """`1 drop`, `2 drops`, `1,000 drops`: how receipts say a count to a person."""
+    return f"{number:,} {thing}" if number == 1 else f"{number:,} {thing}s"
 
 
 def unknown(gate: str, problem: str) -> GateReceipt:

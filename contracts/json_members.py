@@ -80,6 +80,11 @@ class _Lines:
             quotes = quotes[~after_odd_run(values, quotes, _BACKSLASH)]
         return cls(data, values, ends, quotes)
 
+    @property
+    def starts(self) -> Int64s:
+        """Where each line begins in the block."""
+        return np.concatenate((np.zeros(1, np.int64), self.ends[:-1]))
+
     def irregular(self, records: Slices) -> Bools:
         """Lines that would mislead their neighbours, or that no later step looks at closely enough."""
         mask: Bools = np.diff(np.searchsorted(self.quotes, self.ends), prepend=0) & 1 == 1
@@ -165,8 +170,8 @@ class Members:
                 lines = _Lines.of(records.where(regular))
         sound = np.ones(len(lines.ends), bool)
         tokens = _flat(_tokens(lines), sound)
-        words = _words(lines.bytes_, tokens)
-        _check_neighbours(tokens, words, sound)
+        words = _words(lines, tokens)
+        _check_neighbours(lines, tokens, words, sound)
         if not sound.all():
             kept = sound[tokens.lines]
             tokens, words = tokens.where(kept), words.where(kept)
@@ -265,9 +270,12 @@ def _flat(tokens: _Tokens, sound: Bools) -> _Tokens:
     return _Tokens(codes, tokens.starts, ends, tokens.lines)
 
 
-def _words(values: Uint8s, tokens: _Tokens) -> _Words:
-    starts = tokens.ends.copy()
-    ends = np.concatenate((tokens.starts[1:], tokens.ends[-1:]))
+def _words(lines: _Lines, tokens: _Tokens) -> _Words:
+    values = lines.bytes_
+    starts, ends = tokens.ends.copy(), np.concatenate((tokens.starts[1:], tokens.ends[-1:]))
+    # What follows the end of a line begins with the next line that has tokens here: others may lie between.
+    line_ends = np.flatnonzero(tokens.codes == _END)
+    starts[line_ends[:-1]] = lines.starts[tokens.lines[line_ends[:-1] + 1]]
     gaps = np.flatnonzero(ends > starts)
     for _ in range(2):
         blank = values[starts[gaps]] <= _SPACE
@@ -279,12 +287,12 @@ def _words(values: Uint8s, tokens: _Tokens) -> _Words:
     return _Words(starts, ends)
 
 
-def _check_neighbours(tokens: _Tokens, words: _Words, sound: Bools) -> None:
+def _check_neighbours(lines: _Lines, tokens: _Tokens, words: _Words, sound: Bools) -> None:
     if not len(tokens.codes):
         return
-    left, word = np.empty_like(tokens.codes), np.zeros_like(tokens.codes)
+    left, word = np.empty_like(tokens.codes), np.empty_like(tokens.codes)
     left[0], left[1:] = _END, tokens.codes[:-1]
-    word[1:] = words.ends[:-1] > words.starts[:-1]
+    word[0], word[1:] = tokens.starts[0] > lines.starts[tokens.lines[0]], words.ends[:-1] > words.starts[:-1]
     fits = _NEIGHBOURS.reshape(-1)[left * np.uint8(18) + tokens.codes * np.uint8(2) + word]
     if not fits.all():
         sound[tokens.lines[~fits]] = False

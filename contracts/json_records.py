@@ -139,7 +139,7 @@ class _LineReader:
     def _read_line(self, line: bytes) -> tuple[list[str | None], Sequence[Problem]]:
         """The cells of one line, `_hg_extra` included, and why it is no row."""
         try:
-            value = parse_json_text(line.decode())
+            value = parse_json_text(line.decode().removesuffix("\n").removesuffix("\r"))
         except UnicodeDecodeError:
             return [], [_no_text]
         except ValueError as error:

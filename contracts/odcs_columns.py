@@ -423,19 +423,19 @@ def _strptime_format(java: str) -> str | None:
 
 
 def _check_names(declared: Sequence[DeclaredColumn]) -> None:
-    """Two columns must not answer to one name; DuckDB does not tell upper from lower case."""
-    taken: dict[str, str] = {}
+    """Two columns must not answer to one name. In a table DuckDB does not tell upper from lower case; files do."""
+    names: dict[str, str] = {}
     for one in declared:
         name = one.column.name
-        if name.lower() in taken:
-            problem = f"the column {shown(name)} stands twice, as {shown(taken[name.lower()])} before"
-            one.section.complain(
-                problem, "Remove or rename one: names differ by more than upper and lower case.", "name"
-            )
-        taken.setdefault(name.lower(), name)
+        if name.lower() in names:
+            problem = f"the column {shown(name)} stands twice, as {shown(names[name.lower()])} before"
+            fix = "Remove or rename one: names differ by more than upper and lower case."
+            one.section.complain(problem, fix, "name")
+        names.setdefault(name.lower(), name)
+    owners = {name: name for name in names.values()}
     for one in declared:
         for alias in one.column.aliases:
-            owner = taken.setdefault(alias.lower(), one.column.name)
+            owner = owners.setdefault(alias, one.column.name)
             if owner != one.column.name:
                 problem = f"the alias {shown(alias)} of {one.column.name} also means {owner}"
                 one.section.complain(problem, "Give each name in the files to one column.")

@@ -21,7 +21,7 @@ from contracts.errors import DigestMismatchError, DropError, StoreError
 from contracts.refs import BlobRef, Digest, digest_bytes, hex_of
 from contracts.selection import CaptureBatch, CapturedDrop
 from resources.drop_folder import FileStamp, ListedFile, open_drop
-from resources.object_store import LocalObjectStore, digest_of_file
+from resources.object_store import LocalObjectStore, digest_of_file, refused_by_disk
 
 CHUNK_BYTES = 4 << 20
 
@@ -73,6 +73,7 @@ def capture_file(store: LocalObjectStore, listed: ListedFile) -> Captured:
     Raises:
         DropChangedError: It changed under our eyes.
         DropError: It went away, became something else than a file, or cannot be read.
+        StoreError: The store's disk is full or broken.
     """
     staged = store.path(f"incoming/{uuid4().hex}")
     try:
@@ -85,6 +86,8 @@ def capture_file(store: LocalObjectStore, listed: ListedFile) -> Captured:
             observed = digest_of_file(store.path(blob_key(digest)))
             raise DigestMismatchError(subject=f"blob {digest}", expected=digest, observed=observed)
         return Captured(ref, before)
+    except OSError as error:
+        raise refused_by_disk(f"incoming copy of {listed.path}", error) from error
     finally:
         with contextlib.suppress(OSError):
             staged.unlink(missing_ok=True)

@@ -5,6 +5,7 @@ A broken file hides no other: its problem is kept beside the contracts that are 
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,7 +32,7 @@ class ContractRegistry:
         problems: list[ContractError] = []
         for path in (path for folder in folders for path in contract_files(folder)):
             try:
-                contract = parse_contract(path.read_bytes(), source=str(path))
+                contract = parse_contract(_bytes_of(path), source=str(path))
             except ContractError as error:
                 problems.append(error)
                 continue
@@ -63,12 +64,25 @@ class ContractRegistry:
 
 def contract_files(folder: Path) -> list[Path]:
     """The ODCS files below a folder, or the file itself when it is one."""
-    if folder.is_file():
-        return [folder]
-    if not folder.is_dir():
-        msg = f"contract folder {folder} does not exist. Create it, or set HASHGATE_CONTRACTS."
-        raise ConfigurationError(msg, path=str(folder))
-    return sorted(path for path in folder.rglob("*") if path.name.endswith(SUFFIXES) and path.is_file())
+    try:
+        if folder.is_file():
+            return [folder]
+        if folder.is_dir():
+            os.scandir(folder).close()  # a glob takes a folder that cannot be read for an empty one
+            return sorted(path for path in folder.rglob("*") if path.name.endswith(SUFFIXES) and path.is_file())
+    except OSError as error:
+        msg = f"contract folder {folder}: {error.strerror}. Give this user access to it, or set HASHGATE_CONTRACTS."
+        raise ConfigurationError(msg, path=str(folder)) from error
+    msg = f"contract folder {folder} does not exist. Create it, or set HASHGATE_CONTRACTS."
+    raise ConfigurationError(msg, path=str(folder))
+
+
+def _bytes_of(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        problem, fix = f"it cannot be read: {error.strerror}", "Give this user access to it."
+        raise ContractError(contract=str(path), where="the file", problem=problem, fix=fix) from error
 
 
 def _declared_twice(second: TableContract, first: TableContract) -> ContractError:

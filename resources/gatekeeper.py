@@ -13,10 +13,11 @@ from pathlib import Path
 
 import duckdb
 import numpy as np
+import pyarrow.parquet as pq
 
 from contracts.commits import Candidate, SegmentEntry
 from contracts.errors import GateError, HashgateError
-from contracts.gates import GATES, Finding, GateReceipt, receipt, unknown
+from contracts.gates import GATES, Finding, GateReceipt, counted, receipt, unknown
 from contracts.judgement import Judgement, compile_judgement, holds
 from contracts.decoding import UndecodableError
 from contracts.records import count_frames
@@ -98,8 +99,8 @@ def integrity(candidate: Candidate, folders: Mapping[Digest, Path]) -> GateRecei
                     findings.append(_altered(f"{entry.content} {file.name}", file.digest, observed))
     return receipt(
         "integrity",
-        expected=f"{files} files with the digests of their indexes",
-        observed=f"{files} files, {size} bytes hashed, {len(findings)} differ",
+        expected=f"{counted(files, 'file')} with the digests of their indexes",
+        observed=f"{counted(files, 'file')}, {counted(size, 'byte')} hashed, {len(findings)} differ",
         findings=findings,
         measures={"files": files, "bytes": size, "segments": len(entries)},
     )
@@ -140,13 +141,15 @@ def _conservation(staged: StagedCandidate, store: LocalObjectStore) -> GateRecei
     if accounted != list(staged.snapshot.inputs):
         expected, observed = (", ".join(ref.digest for ref in refs) for refs in (staged.snapshot.inputs, accounted))
         findings.append(Finding(subject="drops of the segments", expected=expected, observed=observed, fix="Ingest again."))
+    overlaid = _rows(staged.files(QUARANTINE, overlay=True))
+    valid, quarantined = valid - overlaid, quarantined + overlaid
     claimed = staged.candidate
     if (claimed.records, claimed.valid_rows + claimed.quarantined_rows) != (records, records):
         said = f"{claimed.records} records, {claimed.valid_rows} valid + {claimed.quarantined_rows} quarantined"
         findings.append(Finding(subject="the candidate's counts", expected=f"{records} records", observed=said, fix="Ingest again."))
     return receipt(
         "conservation",
-        expected=f"{records} records framed in {len(accounted)} drops, each valid or in quarantine, once",
+        expected=f"{counted(records, 'record')} framed in {counted(len(accounted), 'drop')}, each valid or in quarantine, once",
         observed=f"{valid} valid + {quarantined} quarantined = {valid + quarantined}",
         findings=findings,
         measures={"records": records, "valid_rows": valid, "quarantined_rows": quarantined, "drop_bytes_framed": size},
@@ -172,16 +175,21 @@ def _framed_records(store: LocalObjectStore, contract: TableContract, source: Bl
     return framing.records
 
 
+_BATCH_ROWS = 200_000
+
 _NONE = np.array([], dtype=np.int64)
 
 
 def _record_numbers(session: duckdb.DuckDBPyConnection, path: Path) -> dict[str, np.ndarray]:
     if not path.exists():
         return {}
-    found = session.sql(f"SELECT _hg_source, _hg_record FROM {parquet_source([path])}").to_arrow_table()
-    sources = found["_hg_source"].combine_chunks().dictionary_encode()
-    codes, numbers = sources.indices.to_numpy(), found["_hg_record"].to_numpy()
-    return {name: numbers[codes == code] for code, name in enumerate(sources.dictionary.to_pylist())}
+    found: dict[str, list[np.ndarray]] = {}
+    for batch in session.sql(f"SELECT _hg_source, _hg_record FROM {parquet_source([path])}").to_arrow_reader(_BATCH_ROWS):
+        sources = batch.column(0).dictionary_encode()
+        codes, numbers = sources.indices.to_numpy(), batch.column(1).to_numpy()
+        for code, source in enumerate(sources.dictionary.to_pylist()):
+            found.setdefault(source, []).append(numbers[codes == code])
+    return {source: np.concatenate(parts) for source, parts in found.items()}
 
 
 def _unaccounted(source: BlobRef, records: int, valid: np.ndarray, quarantined: np.ndarray) -> list[Finding]:
@@ -228,8 +236,8 @@ def _contract(staged: StagedCandidate, store: LocalObjectStore) -> GateReceipt:
                 )
     return receipt(
         "contract",
-        expected=f"{len(expected)} columns, schema {staged.contract.schema_fingerprint}",
-        observed=f"{len(staged.files(VALID))} files, {len(findings)} deviations",
+        expected=f"{counted(len(expected), 'column')}, schema {staged.contract.schema_fingerprint}",
+        observed=f"{counted(len(staged.files(VALID)), 'file')}, {counted(len(findings), 'deviation')}",
         findings=findings,
         measures={"columns": len(expected), "schema_fingerprint": staged.contract.schema_fingerprint},
     )
@@ -247,7 +255,7 @@ def _quality(staged: StagedCandidate, store: LocalObjectStore) -> GateReceipt:
         table = _readers_view(staged)
         session.execute(f"CREATE TEMP VIEW candidate AS {table}")
         valid = session.execute("SELECT count(*) FROM candidate").fetchall()[0][0]
-        quarantined = _count(session, staged.files(QUARANTINE)) + _count(session, staged.files(QUARANTINE, overlay=True))
+        quarantined = _rows(staged.files(QUARANTINE)) + _rows(staged.files(QUARANTINE, overlay=True))
         records = valid + quarantined
         if (valid, quarantined) != (staged.candidate.valid_rows, staged.candidate.quarantined_rows):
             claimed = f"{staged.candidate.valid_rows} valid, {staged.candidate.quarantined_rows} quarantined"
@@ -296,8 +304,11 @@ def _quality(staged: StagedCandidate, store: LocalObjectStore) -> GateReceipt:
         findings += _broken_warnings(session, judgement.warnings_query("candidate"))
     return receipt(
         "quality",
-        expected=f"quarantine within {contract.quarantine_budget:.2%}, {len(contract.unique_keys)} keys, {len(contract.set_rules)} rules",
-        observed=f"{valid} rows, {share:.2%} quarantined, {len([f for f in findings if f.severity == 'error'])} broken",
+        expected=(
+            f"quarantine within {contract.quarantine_budget:.2%}, {counted(len(contract.unique_keys), 'key')}, "
+            f"{counted(len(contract.set_rules), 'rule')}"
+        ),
+        observed=f"{counted(valid, 'row')}, {share:.2%} quarantined, {len([f for f in findings if f.severity == 'error'])} broken",
         findings=findings,
         measures={"valid_rows": valid, "quarantined_rows": quarantined, "quarantine_share": share},
     )
@@ -322,8 +333,8 @@ def _readers_view(staged: StagedCandidate) -> str:
     return query
 
 
-def _count(session: duckdb.DuckDBPyConnection, paths: list[Path]) -> int:
-    return int(session.execute(f"SELECT count(*) FROM {parquet_source(paths)}").fetchall()[0][0]) if paths else 0
+def _rows(paths: Sequence[Path]) -> int:
+    return sum(pq.read_metadata(path).num_rows for path in paths)
 
 
 def _evaluate(session: duckdb.DuckDBPyConnection, query: str) -> object:

@@ -106,7 +106,7 @@ class LocalObjectStore:
         except FileNotFoundError:
             raise KeyError(key) from None
         except OSError as error:
-            raise _refused(key, error) from error
+            raise refused_by_disk(key, error) from error
 
     def open(self, key: str) -> BinaryIO:
         """Open the object for reading; KeyError when there is none."""
@@ -115,7 +115,7 @@ class LocalObjectStore:
         except FileNotFoundError:
             raise KeyError(key) from None
         except OSError as error:
-            raise _refused(key, error) from error
+            raise refused_by_disk(key, error) from error
 
     def exists(self, key: str) -> bool:
         """Whether the key is there; a refusal by the disk is not absence."""
@@ -124,7 +124,7 @@ class LocalObjectStore:
         except FileNotFoundError:
             return False
         except OSError as error:
-            raise _refused(key, error) from error
+            raise refused_by_disk(key, error) from error
         return True
 
     def keys(self, prefix: str) -> list[str]:
@@ -134,7 +134,7 @@ class LocalObjectStore:
         except FileNotFoundError:
             return []
         except OSError as error:
-            raise _refused(prefix, error) from error
+            raise refused_by_disk(prefix, error) from error
 
     def put_if_absent(self, key: str, data: bytes) -> bool:
         """Write aside, put on disk, then link: the key appears complete or not at all."""
@@ -146,7 +146,7 @@ class LocalObjectStore:
                 os.fsync(file.fileno())
             return self.adopt_file(key, staged)
         except OSError as error:
-            raise _refused(key, error) from error
+            raise refused_by_disk(key, error) from error
         finally:
             with contextlib.suppress(OSError):
                 staged.unlink(missing_ok=True)
@@ -162,7 +162,7 @@ class LocalObjectStore:
         except OSError as error:
             if _same_file(staged, target):
                 return True
-            raise _refused(key, error) from error
+            raise refused_by_disk(key, error) from error
         fsync_path(target.parent)
         return True
 
@@ -175,7 +175,7 @@ class LocalObjectStore:
         except OSError as error:
             if error.errno in {errno.ENOTEMPTY, errno.EEXIST}:
                 return False
-            raise _refused(prefix, error) from error
+            raise refused_by_disk(prefix, error) from error
         fsync_path(target.parent)
         return True
 
@@ -184,7 +184,7 @@ class LocalObjectStore:
         try:
             self.path(key).unlink(missing_ok=True)
         except OSError as error:
-            raise _refused(key, error) from error
+            raise refused_by_disk(key, error) from error
 
     def put_aside(self, prefix: str) -> None:
         """Move a damaged folder to `damaged/`, where nothing reads."""
@@ -193,7 +193,7 @@ class LocalObjectStore:
         try:
             os.rename(self.path(prefix), target)  # noqa: PTH104 - to a name that cannot exist yet
         except OSError as error:
-            raise _refused(prefix, error) from error
+            raise refused_by_disk(prefix, error) from error
 
     def _make_folder(self, folder: Path) -> None:
         missing: list[Path] = []
@@ -213,7 +213,8 @@ def _same_file(first: Path, second: Path) -> bool:
         return False
 
 
-def _refused(key: str, error: OSError) -> StoreError:
+def refused_by_disk(key: str, error: OSError) -> StoreError:
+    """What an operating system's error means for whoever wanted an object kept: what, where, how to fix."""
     fixes = {
         errno.ENOSPC: "Free some space and run it again: nothing was published.",
         errno.EACCES: "Give this user access to the store.",

@@ -311,8 +311,8 @@ def _view_query(table: PublishedTable) -> str:
 
 
 def _scan_key(part: PublishedPart) -> tuple[Any, ...]:
-    """Parts with an overlay stay alone: it speaks of their own rows, and another part may hold the same drop."""
-    return (tuple(part.schema.items()), (part.overlay, part.files) if part.overlay else ())
+    """What a scan has in common. An overlay speaks of its own parts alone: another may hold the same drop."""
+    return (tuple(part.schema.items()), part.overlay)
 
 
 def _scan(table: PublishedTable, parts: Sequence[PublishedPart]) -> str:

@@ -17,7 +17,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from contracts.decoding import UndecodableError
-from contracts.judgement import Judgement, compile_judgement
+from contracts.judgement import compile_judgement
 from contracts.prefetching import prefetch
 from contracts.reasons import Reason
 from contracts.records import Records, read_records, records_schema
@@ -34,6 +34,10 @@ ReasonRow = dict[str, str | None]
 
 RAW_SHOWN_BYTES = 1 << 20
 """Raw text kept in a quarantine row; the whole record is at its byte range in the captured drop."""
+
+_ROWS_A_QUERY = 10_000
+_RUNS_A_QUERY = 16
+"""Runs keep their text until their quarantine rows are written: this many of them bound the memory."""
 
 _HEAD_SHOWN_BYTES = 256
 """Of a drop that cannot be read as a whole."""
@@ -128,13 +132,14 @@ def quarantine_batches(
     Yields:
         Batches of `QUARANTINE_SCHEMA`, in record order; a few thousand rows at a time, whatever the drop's size.
     """
-    judgement = compile_judgement(contract)
-    with open_session("writer", spill_to=store.spill_folder) as session:
-        for records in _read(store, contract, source, only=numbers):
-            inside = numbers[(numbers >= records.first) & (numbers < records.first + records.count)]
-            reasons = _reasons(session, judgement, records, source.digest, segment) if because is None else because
-            rows = [_quarantine_row(records, number, reasons[number], source.digest, segment) for number in inside.tolist()]
-            yield from _batches(rows)
+    for runs in _in_portions(_read(store, contract, source, only=numbers)):
+        reasons = _reasons(store, contract, runs, source.digest, segment) if because is None else because
+        rows = [
+            _quarantine_row(records, number, reasons[number], source.digest, segment)
+            for records in runs
+            for number in numbers[(numbers >= records.first) & (numbers < records.first + records.count)].tolist()
+        ]
+        yield from _batches(rows)
 
 
 def write_parquet(store: LocalObjectStore, batches: Iterator[pa.RecordBatch], path: Path) -> StoredFile:
@@ -150,19 +155,33 @@ def reason(code: Reason, column: str | None, message: str, *, rule: str | None =
     return {"code": str(code), "column": column, "rule": rule, "message": message, "value": value}
 
 
+def _in_portions(runs: Iterator[Records]) -> Iterator[list[Records]]:
+    """Runs together, until they are worth a query: planning one costs more than judging a thousand records."""
+    portion: list[Records] = []
+    for records in runs:
+        portion.append(records)
+        if sum(r.table.num_rows + len(r.refused) for r in portion) >= _ROWS_A_QUERY or len(portion) >= _RUNS_A_QUERY:
+            yield portion
+            portion = []
+    if portion:
+        yield portion
+
+
 def _reasons(
-    session: duckdb.DuckDBPyConnection, judgement: Judgement, records: Records, source: Digest, segment: Digest
+    store: LocalObjectStore, contract: TableContract, runs: Sequence[Records], source: Digest, segment: Digest
 ) -> dict[int, list[ReasonRow]]:
     """Why records are refused: the reader's word, and the judge's about those that could be read."""
     reasons: dict[int, list[ReasonRow]] = {}
-    for refusal in records.refused:
-        reasons.setdefault(refusal.record, []).append(reason(refusal.reason, refusal.column, refusal.message))
-    if records.table.num_rows:
-        session.register("records", _with_lineage(records.table, source, segment))
-        query = f"SELECT _hg_record, reasons FROM ({judgement.reasons_query('records')})"
-        for number, found in session.execute(query).fetchall():
-            reasons.setdefault(number, []).extend(found)
-        session.unregister("records")
+    for records in runs:
+        for refusal in records.refused:
+            reasons.setdefault(refusal.record, []).append(reason(refusal.reason, refusal.column, refusal.message))
+    readable = pa.concat_tables([records.table for records in runs])
+    if readable.num_rows:
+        with open_session("writer", spill_to=store.spill_folder) as session:
+            session.register("records", _with_lineage(readable, source, segment))
+            query = compile_judgement(contract).reasons_query("records")
+            for number, found in session.execute(f"SELECT _hg_record, reasons FROM ({query})").fetchall():
+                reasons.setdefault(number, []).extend(found)
     return reasons
 
 

@@ -8,6 +8,7 @@ import sqlite3
 import stat
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Iterator
@@ -217,8 +218,15 @@ def test_a_drop_folder_that_is_a_file(installation: Installation, monkeypatch: p
 def as_nobody(*arguments: str) -> subprocess.CompletedProcess[str]:
     """The command as a process of a user without rights: it imports as ourselves, then gives all rights up."""
     drop_rights = f"os.setgroups([]); os.setgid({NOBODY}); os.setuid({NOBODY})" if IS_ROOT else "pass"
-    modules = "platform_assets.cli.looking, platform_assets.cli.planning, encodings.idna"
-    code = f"import os, sys; from platform_assets.cli.main import main; import {modules}; {drop_rights}; sys.exit(main())"
+    code = f"""
+import contextlib, io, os, sys
+from platform_assets.cli.main import main
+import platform_assets.cli.looking
+with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
+    main(["plan"])  # imports all that is imported late, and changes nothing
+{drop_rights}
+sys.exit(main())
+"""
     return subprocess.run(
         [sys.executable, "-c", code, *arguments],
         cwd=ROOT,
@@ -230,41 +238,51 @@ def as_nobody(*arguments: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-@contextlib.contextmanager
-def world_readable(path: Path) -> Iterator[None]:
-    """Let everybody into the folders above `path`, as far as they are pytest's, for as long as it takes."""
-    above = [folder for folder in path.parents if folder.stat().st_mode & 0o005 != 0o005]
-    modes = [stat.S_IMODE(folder.stat().st_mode) for folder in above]
-    try:
-        for folder in above:
-            folder.chmod(0o755)
-        yield
-    finally:
-        for folder, mode in zip(above, modes, strict=True):
-            folder.chmod(mode)
+@pytest.fixture
+def open_to_all(
+    home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Iterator[Installation]:
+    """An installation that every user can get at; pytest's own folders are closed to others."""
+    assert home.is_dir()
+    with tempfile.TemporaryDirectory() as folder:
+        Path(folder).chmod(0o755)
+        elsewhere = Path(folder) / "home"
+        elsewhere.mkdir()
+        elsewhere.chmod(0o777)
+        monkeypatch.setenv("HASHGATE_HOME", str(elsewhere))
+        made = Installation(elsewhere, monkeypatch, capsys)
+        yield made
+        for path in (made.contracts, made.drops / "orders"):
+            path.chmod(0o755)
 
 
-def test_a_drop_folder_this_user_may_not_read(installation: Installation) -> None:
-    with world_readable(installation.home):
-        installation.home.chmod(0o777)
-        (installation.drops / "orders").chmod(0o000)
-        ran = as_nobody("scan", "orders")
-        planned = as_nobody("plan", "orders")
+def test_a_drop_folder_this_user_may_not_read(open_to_all: Installation) -> None:
+    drops = open_to_all.drops / "orders"
+    drops.chmod(0o000)
+    ran = as_nobody("scan", "orders")
     assert ran.returncode == 2
-    assert f"error: drop folder {installation.drops / 'orders'} cannot be read: Permission denied" in ran.stderr
-    assert "Give this user access to it." in ran.stderr
-    assert planned.returncode == 2
+    assert f"error: drop folder {drops} cannot be read: Permission denied. Give this user access to it." in ran.stderr
+    assert as_nobody("plan", "orders").returncode == 2
 
 
-def test_a_file_this_user_may_not_read(installation: Installation) -> None:
-    installation.drop("2024-01-01")
-    installation.drop("2024-01-02").chmod(0o000)
-    with world_readable(installation.home):
-        installation.home.chmod(0o777)
-        ran = as_nobody("scan", "orders")
+def test_a_file_this_user_may_not_read(open_to_all: Installation) -> None:
+    open_to_all.drop("2024-01-01")
+    open_to_all.drop("2024-01-02").chmod(0o000)
+    ran = as_nobody("scan", "orders")
     assert ran.returncode == 1
     assert "orders/orders-2024-01-02.csv: this user may not read it. Give this user access to it." in ran.stdout
     assert "2024-01-01" not in ran.stdout
+
+
+def test_contracts_this_user_may_not_read(open_to_all: Installation) -> None:
+    (open_to_all.contracts / "orders.odcs.yaml").chmod(0o000)
+    one = as_nobody("status", "orders")
+    assert one.returncode == 2
+    assert "orders.odcs.yaml: the file: it cannot be read: Permission denied. Give this user access to it." in one.stderr
+    open_to_all.contracts.chmod(0o000)
+    all_of_them = as_nobody("status")
+    assert all_of_them.returncode == 2
+    assert f"contract folder {open_to_all.contracts}: Permission denied. Give this user access to it" in all_of_them.stderr
 
 
 def test_a_home_that_cannot_be_made(installation: Installation, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -408,7 +426,7 @@ def test_a_file_that_somebody_is_writing_waits(installation: Installation) -> No
 def test_an_input_column_with_a_reserved_name(installation: Installation) -> None:
     installation.drop("2024-01-01", b"id,item,amount,_hg_source\n1,pen,1,forged\n")
     planned = installation.hashgate("plan", "orders").out
-    assert "COLUMN_RESERVED: names that begin with _hg_ are reserved, but the file has" in planned
+    assert "COLUMN_RESERVED: _hg_ is reserved for lineage, but the file has the column '_hg_source'" in planned
     ran = installation.hashgate("ingest", "orders")
     assert ran.code == 1
     shown = installation.hashgate("quarantine", "orders", "--summary").out
@@ -465,8 +483,11 @@ def small_disk(folder: Path, megabytes: int) -> Iterator[None]:
         subprocess.run(["umount", "--lazy", str(folder)], check=True)
 
 
+@pytest.mark.parametrize(
+    "megabytes", [pytest.param(30, id="while the drop is captured"), pytest.param(14, id="while its rows are written")]
+)
 def test_a_full_disk_leaves_the_old_version_readable(
-    installation: Installation, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    megabytes: int, installation: Installation, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     disk = tmp_path / "disk"
     disk.mkdir()
@@ -476,7 +497,7 @@ def test_a_full_disk_leaves_the_old_version_readable(
         installation.drop("2024-01-01")
         first = installation.hashgate("ingest", "orders")
         assert first.code == 0, first.err
-        noise = os.urandom(15 << 20).hex().encode()
+        noise = os.urandom(megabytes << 19).hex().encode()
         rows = (b"%d,%s,1" % (n, noise[n * 300 : n * 300 + 300]) for n in range(len(noise) // 300))
         installation.drop("2024-01-01", b"id,item,amount\n" + b"\n".join(rows))
         ran = installation.hashgate("ingest", "orders")

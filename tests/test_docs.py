@@ -63,17 +63,25 @@ FLIGHTS = (
     ",630,,,1015,,B6,79,,JFK,BQN,,1576,6,30",
 )
 
+WORDS = ("late", "+5 min", "#N/A")
+
 
 def write_drops(folder: Path) -> None:
-    """Six days: 2013-01-05 with a few bad records, 2013-01-06 with little else."""
+    """Six days of sixty flights; on 2013-01-05 three more with words for a delay, 2013-01-06 is mostly an error page."""
     for day in range(1, 7):
-        rows = [f"2013,1,{day},{f},2013-01-{day:02d}T{int(f.split(',')[-2]) + 5:02d}:00:00Z" for f in FLIGHTS]
+        rows = [flight(day, line, again * 10_000) for again in range(12) for line in FLIGHTS]
         if day == 5:
-            words = zip(rows, (",late,", ",+5 min,", ",#N/A,"), strict=False)
-            rows += [",".join([*row.split(",")[:5], word.strip(","), *row.split(",")[6:10], "9999", *row.split(",")[11:]]) for row, word in words]
+            rows += [flight(day, FLIGHTS[0].replace("515,2,", f"515,{word},"), 1_000_000 + n) for n, word in enumerate(WORDS)]
         if day == 6:
             rows = [*rows[:1], *(f"<p>503 Service Unavailable, line {n}</p>" for n in range(40))]
         (folder / f"flights-2013-01-{day:02d}.csv").write_text("\n".join([HEADER, *rows, ""]))
+
+
+def flight(day: int, line: str, number: int) -> str:
+    """One flight of a day; `number` is added to its own, so that keys differ."""
+    fields = line.split(",")
+    fields[7] = str(int(fields[7]) + number)
+    return f"2013,1,{day},{','.join(fields)},2013-01-{day:02d}T{int(fields[-2]) + 5:02d}:00:00Z"
 
 
 @pytest.fixture(scope="module")

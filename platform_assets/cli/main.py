@@ -14,6 +14,7 @@ A command's module is imported when the command is called and not before: `--hel
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 import traceback
@@ -22,7 +23,7 @@ from importlib import import_module
 from typing import Any, Protocol
 
 from contracts.canonical import canonical_bytes
-from contracts.errors import HashgateError
+from contracts.errors import HashgateError, StoreError
 from platform_assets.cli.arguments import Arguments, command_parser, wants_json
 from platform_assets.cli.terminal import Terminal
 
@@ -66,6 +67,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     except Exception as error:  # noqa: BLE001 - the outermost boundary: a person gets one message, not a stack
         if shows_traceback:
             terminal.err.write(traceback.format_exc())
+        if _is_full_disk(error):
+            said = f"{error}. Free some space and run it again: what was published stays readable."
+            _say(terminal, given, "StoreError", said, StoreError.exit_code)
+            return StoreError.exit_code
         said = f"{type(error).__name__}: {error}. This is a defect of hashgate: run it again with --traceback and report what it shows."
         _say(terminal, given, "Defect", said, DEFECT)
         return DEFECT
@@ -80,6 +85,12 @@ def interruption(given: Sequence[str]) -> str:
             "half visible. Run the same command again: it skips what is done."
         )
     return "interrupted. Nothing was changed."
+
+
+def _is_full_disk(error: Exception) -> bool:
+    """Whether a library (SQLite under Dagster, mostly) met a full disk; the platform's own writers say so themselves."""
+    full = isinstance(error, OSError) and error.errno in {errno.ENOSPC, errno.EDQUOT}
+    return full or "database or disk is full" in str(error)
 
 
 def _command(arguments: Arguments) -> Command:

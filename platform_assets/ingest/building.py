@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -32,6 +34,7 @@ from contracts.table_contract import TableContract
 from platform_assets.ingest.selecting import load_snapshot
 from resources.duckdb_session import open_session, parquet_source
 from resources.gatekeeper import StagedCandidate, judge
+from resources.object_store import refused_by_disk
 from resources.parser_identity import parser_identity
 from resources.publisher import Outcome, Publication, is_intact, publish, segment_contents
 from resources.segment_writer import ReasonRow, quarantine_batches, reason, write_index, write_parquet, write_segment
@@ -259,5 +262,12 @@ def _staging(workspace: Workspace, run_id: str) -> Iterator[Path]:
     folder.mkdir(mode=0o700, parents=True)
     try:
         yield folder
+    except OSError as error:
+        raise refused_by_disk(f"candidate in staging/{run_id}", error) from error
+    except duckdb.IOException as error:
+        if os.strerror(errno.ENOSPC) not in str(error):
+            raise
+        full = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        raise refused_by_disk(f"candidate in staging/{run_id}", full) from error
     finally:
         shutil.rmtree(folder, ignore_errors=True)

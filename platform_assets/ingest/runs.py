@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 
 import dagster as dg
 from dagster._core.errors import DagsterExecutionInterruptedError
+from dagster._core.instance.ref import InstanceRef
 
 from contracts.errors import HashgateError
 from contracts.partitions import keys_between
@@ -112,7 +113,9 @@ def open_instance(settings: Settings) -> Iterator[dg.DagsterInstance]:
     """The installation's Dagster instance; nothing of it leaves the machine, with a dagster.yaml or without."""
     settings.prepare()
     os.environ.setdefault("DAGSTER_DISABLE_TELEMETRY", "yes")
-    with dg.DagsterInstance.from_config(str(settings.dagster_home)) as instance:
+    # the variable keeps the collected usage data from being sent; the setting keeps it from being collected
+    ref = InstanceRef.from_dir(str(settings.dagster_home), overrides={"telemetry": {"enabled": False}})
+    with dg.DagsterInstance.from_ref(ref) as instance:
         yield instance
 
 

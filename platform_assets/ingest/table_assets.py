@@ -178,8 +178,7 @@ class _Run:
         for batch in self._in_batches(ended):
             yield from self._record(batch, told, selected)
         self._fail_if_not_all_well()
-        if all(ended.ending.is_readable for ended in self._all):
-            yield from self._hand_on()
+        yield from self._hand_on(readable=all(ended.ending.is_readable for ended in self._all))
 
     def _in_batches(self, ended: Iterator[Ended]) -> Iterator[list[Ended]]:
         batch: list[Ended] = []
@@ -241,9 +240,14 @@ class _Run:
         more = [f"and {len(bad) - FAILURES_NAMED} more: {_some_of(bad[FAILURES_NAMED:])}"] if len(bad) > FAILURES_NAMED else []
         return "\n".join([f"{self._contract.table}: {head}. What was published stays published.", *lines, *more])
 
-    def _hand_on(self) -> Iterator[dg.Output[AlreadyPublished | None]]:
-        """Let assets further down run in this very run. All is recorded: the outputs must not record it again."""
+    def _hand_on(self, *, readable: bool) -> Iterator[dg.Output[AlreadyPublished | None]]:
+        """Let assets further down run in this very run, if all partitions are `readable`; checks must have their output.
+
+        All is recorded: the outputs must not record it again.
+        """
         for name, output in self._context.op_def.output_dict.items():
+            if not readable and not output.is_required:
+                continue
             value = None if output.dagster_type.is_nothing else AlreadyPublished()
             yield dg.Output(value, name, metadata={NOTHING_TO_RECORD: True})
 

@@ -58,7 +58,7 @@ def _next_frame(data: bytes, start: int, csv: CsvFormat) -> ReferenceFrame:
 
     while True:
         if state in {QUOTED, ESCAPED} and (position == len(data) or position - opening >= limit):
-            end, horizon = opening + 1, min(opening + limit, len(data))
+            end, horizon = opening + 1, min(start + longest, len(data))
             while end < horizon and data[end] not in {CR, LF}:
                 end += 1
             if end < horizon:

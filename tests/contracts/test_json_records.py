@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Any
 
 import pytest
@@ -277,7 +278,7 @@ def reference(line: bytes, of: TableContract) -> dict[str, str | None] | None:
     return row
 
 
-@settings(max_examples=1000)
+@settings(max_examples=300)
 @given(texts=TEXTS, keep=st.booleans(), needed=st.booleans(), only=st.sets(st.integers(1, 9)))
 def test_any_lines_read_as_the_reference_reads_them(texts: list[str], keep: bool, needed: bool, only: set[int]) -> None:
     columns = [Column(name="a", type="VARCHAR", required=needed), Column(name="b", type="VARCHAR", aliases=("B",))]
@@ -289,15 +290,17 @@ def test_any_lines_read_as_the_reference_reads_them(texts: list[str], keep: bool
         if needed and b'"a"' not in line and expected is not None and expected["a"] is None:
             expected = None
         assert result.rows.get(number) == expected, line
-    alone = [whole(line, of) for line in result.raw.values()]
-    assert [*result.reasons.values()] == [reasons for one in alone for reasons in one.reasons.values()]
-    assert [*result.messages.values()] == [messages for one in alone for messages in one.messages.values()]
     some = outcome([data], of, sorted(only))
     assert some.rows == {number: row for number, row in result.rows.items() if number in only}
     assert some.messages == {number: messages for number, messages in result.messages.items() if number in only}
 
 
-@settings(max_examples=400)
+def place_free(messages: list[str]) -> list[str]:
+    """Messages without the position that an added tab shifts by one."""
+    return [re.sub(r": line 1 column \d+ \(char \d+\)", "", message) for message in messages]
+
+
+@settings(max_examples=300)
 @given(texts=TEXTS, keep=st.booleans())
 def test_reading_together_and_reading_one_by_one_agree(texts: list[str], keep: bool) -> None:
     """A tab before a line is white space to JSON, and sends the line to the strict parser."""
@@ -307,3 +310,4 @@ def test_reading_together_and_reading_one_by_one_agree(texts: list[str], keep: b
     singly = whole("\n".join("\t" + line for line in lines).encode("utf-8", "surrogatepass"), of)
     assert together.rows == singly.rows
     assert together.reasons == singly.reasons
+    assert [place_free(m) for m in together.messages.values()] == [place_free(m) for m in singly.messages.values()]

@@ -906,7 +906,8 @@ def test_thresholds(operator: Any, threshold: tuple[float, ...], good: list[Any]
 @pytest.mark.parametrize("operator", ["=", "!=", ">", ">=", "<", "<=", "between", "not between"])
 def test_what_was_not_evaluated_does_not_hold(operator: Any) -> None:
     rule = SetRule(name="r", query="SELECT count(*) FROM {table}", operator=operator, threshold=(0.0, 0.0))
-    assert not any(holds(rule, value) for value in (None, math.nan, Decimal("NaN"), "0", [], dt.date(2020, 1, 1)))
+    not_numbers: list[Any] = [None, math.nan, Decimal("NaN"), "0", [], dt.date(2020, 1, 1)]
+    assert not any(holds(rule, value) for value in not_numbers)
 
 
 # --- contracts that cannot be compiled -------------------------------------------------------------------------------

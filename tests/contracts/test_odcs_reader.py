@@ -735,7 +735,7 @@ REFUSALS: dict[str, Refusal] = {
     "a name with a line end": (column(name="a\nb"), "schema[0].properties[a\nb].name", "cannot be the name", "visible"),
     "a column twice": (column(name="id"), "schema[0].properties[id].name", "stands twice", "Remove or rename"),
     "a column twice but for case": (column(name="ID"), "schema[0].properties[ID].name", "stands twice, as 'id'", "upper and lower"),
-    "an alias that is a column": (column_custom("aliases", ["ID"]), X, "also means id", "one column"),
+    "an alias that is a column": (column_custom("aliases", ["id"]), X, "also means id", "one column"),
     "no logical type": (lambda c: table(c)["properties"].append({"name": "x"}), X, "logicalType is missing", "string"),
     "an unknown logical type": (column(logicalType="text"), f"{X}.logicalType", "'text' is not known", "string"),
     "an unknown physical type": (column(physicalType="STRNG"), f"{X}.physicalType", "no type", "VARCHAR"),
@@ -970,3 +970,24 @@ def test_a_value_in_a_wrong_place_is_a_problem_and_never_an_exception(where: lis
     assert all(one.problem and one.fix for one in found)
     if not found:
         assert parse_contract(data, source="t").table_schema
+
+
+# --- the documentation -----------------------------------------------------------------------------------------------
+
+DOCS = (ROOT / "docs/contracts.md").read_text("utf-8")
+EXAMPLES = re.findall(r"```yaml\n(.*?)```", DOCS, re.DOTALL)
+
+
+@pytest.mark.parametrize("number", range(len(EXAMPLES)))
+def test_every_example_in_the_documentation_loads(number: int) -> None:
+    assert lint_contract(EXAMPLES[number].encode(), source="docs/contracts.md") == []
+
+
+def test_the_documentation_has_examples_and_names_every_custom_property() -> None:
+    assert len(EXAMPLES) >= 2
+    with pytest.raises(ContractError) as raised:
+        parsed(custom("nonsense", 1))
+    known = re.search(r"Known here are: (.*)\.", raised.value.evidence["fix"])
+    assert known is not None
+    for name in known[1].split(", "):
+        assert f"`{name}`" in DOCS, name

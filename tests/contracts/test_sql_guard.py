@@ -349,7 +349,6 @@ HOSTILE_QUERIES = {
         'no table "x.csv"',
     ),
     "recursion without recursion": ('WITH RECURSIVE "x.csv" AS (FROM "x.csv") FROM "x.csv"', 'no table "x.csv"'),
-    "Kelvin sign for a k": ("FROM trac\u212as", "no table"),
     "invisible letter": ('FROM "flights\u200b"', "no table"),
     "qualified table": ("FROM main.flights", '"main.flights" is a qualified name'),
     "catalogue": ("FROM information_schema.tables", "qualified name"),
@@ -426,7 +425,12 @@ def test_a_refusal_names_the_tables_there_are() -> None:
 
 
 def test_a_refusal_does_not_repeat_the_sql() -> None:
-    for query in ("SELECT 'hunter2' FROM FROM", "ATTACH 'postgres://me:hunter2@db' AS x", "SELECT 'hunter2", "FROM 's3://hunter2'"):
+    for query in (
+        "SELECT 'hunter2' FROM FROM",
+        "ATTACH 'postgres://me:hunter2@db' AS x",
+        "SELECT 'hunter2",
+        "FROM 's3://hunter2'",
+    ):
         with pytest.raises(UnsafeSqlError) as caught:
             check_reader_query(query, TABLES)
         assert "hunter2" not in str(caught.value)
@@ -438,6 +442,12 @@ def test_a_refused_name_comes_back_without_control_characters() -> None:
     assert caught.value.problem == 'there is no table "\ufffd[31mred\ufffd"'
 
 
+def test_a_letter_that_unicode_folds_to_a_known_one_is_another_letter() -> None:
+    check_reader_query("FROM TRACKS", ["tracks"])
+    with pytest.raises(UnsafeSqlError, match="there is no table"):
+        check_reader_query("FROM trac\N{KELVIN SIGN}s", ["tracks"])
+
+
 def test_literals_are_found_wherever_they_stand() -> None:
     query = "WITH x AS (SELECT 'one') SELECT 'two' || $$three$$ FROM x WHERE 'four' IN (SELECT 'five')"
     assert literals(query) == {"one", "two", "three", "four", "five"}
@@ -446,7 +456,7 @@ def test_literals_are_found_wherever_they_stand() -> None:
 def test_the_error_crosses_processes() -> None:
     with pytest.raises(UnsafeSqlError) as caught:
         check_reader_query("DROP TABLE x", TABLES)
-    copy = pickle.loads(pickle.dumps(caught.value))  # noqa: S301 - our own bytes
+    copy = pickle.loads(pickle.dumps(caught.value))
     assert (copy.problem, copy.fix, str(copy)) == (caught.value.problem, caught.value.fix, str(caught.value))
 
 

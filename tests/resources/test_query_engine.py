@@ -52,8 +52,8 @@ def part_of(
 
 @pytest.fixture
 def flights(tmp_path: Path) -> PublishedTable:
-    first = part_of(tmp_path / "a", [("AA", 1), ("UA", 61), (None, None)], source="s1")
-    second = part_of(tmp_path / "env=prod", [("AA", 2)], source="s2")
+    first = part_of(tmp_path / "carrier=YY", [("AA", 1), ("UA", 61), (None, None)], source="s1")
+    second = part_of(tmp_path / "carrier=ZZ", [("AA", 2)], source="s2")
     return PublishedTable("flights", (first, second), COLUMNS)
 
 
@@ -75,7 +75,7 @@ def test_a_table_is_all_its_parts(engine: QueryEngine, flights: PublishedTable) 
     assert rows == [("AA", 1, "s1", 1), ("AA", 2, "s2", 1), ("UA", 61, "s1", 2), (None, None, "s1", 3)]
 
 
-def test_a_folder_with_an_equals_sign_adds_no_column(engine: QueryEngine, flights: PublishedTable) -> None:
+def test_a_folder_with_an_equals_sign_adds_and_changes_no_column(engine: QueryEngine, flights: PublishedTable) -> None:
     with engine.run("FROM flights", [flights]) as result:
         assert [(column.name, column.type) for column in result.columns] == list(COLUMNS.items())
 
@@ -143,6 +143,11 @@ def test_describe_and_summarize(engine: QueryEngine, flights: PublishedTable) ->
 
 def test_times_are_in_utc(engine: QueryEngine) -> None:
     assert ask(engine, "SELECT CAST(TIMESTAMPTZ '2013-07-01 12:00:00+02' AS VARCHAR)") == [("2013-07-01 10:00:00+00",)]
+
+
+def test_times_are_in_utc_whatever_the_machine_says(engine: QueryEngine) -> None:
+    with engine.run("SELECT TIMESTAMPTZ '2013-07-01 12:00:00+02' AS t", []) as result:
+        assert result.schema.field("t").type.tz == "UTC"
 
 
 def test_an_answer_is_read_as_it_is_made(engine: QueryEngine) -> None:

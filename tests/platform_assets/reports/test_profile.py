@@ -117,6 +117,14 @@ def test_a_long_value_is_cut_and_says_so(session: duckdb.DuckDBPyConnection) -> 
     assert (found.minimum.text, found.minimum.characters, found.minimum.left_out) == ("é" * 120, 5000, 4880)
 
 
+def test_long_values_that_begin_alike_are_different_values(session: duckdb.DuckDBPyConnection) -> None:
+    found = profile_of(session, "VARCHAR", "x" * 2000 + "a", "x" * 2000 + "bc", "x" * 2000 + "a")
+    assert (found.distinct, [(top.value.characters, top.rows) for top in found.top_values]) == (
+        2,
+        [(2001, 2), (2002, 1)],
+    )
+
+
 def test_infinities_stand_in_no_bin_and_are_counted(session: duckdb.DuckDBPyConnection) -> None:
     found = profile_of(session, "DOUBLE", "inf", "nan", "-inf", *[str(i) for i in range(20)])
     assert found.histogram is not None

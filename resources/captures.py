@@ -87,7 +87,8 @@ def capture_file(store: LocalObjectStore, listed: ListedFile) -> Captured:
             raise DigestMismatchError(subject=f"blob {digest}", expected=digest, observed=observed)
         return Captured(ref, before)
     except OSError as error:
-        raise refused_by_disk(f"incoming copy of {listed.path}", error) from error
+        copy = f"incoming copy of {listed.path}"
+        raise refused_by_disk(copy, error) from error
     finally:
         with contextlib.suppress(OSError):
             staged.unlink(missing_ok=True)

@@ -16,6 +16,8 @@ from typing import Literal
 
 import duckdb
 
+from contracts.duckdb_syntax import literal
+
 Role = Literal["writer", "gate", "reader"]
 
 MEMORY_LIMIT = "512MB"
@@ -41,19 +43,9 @@ def open_session(role: Role = "reader", *, spill_to: Path | None = None) -> Iter
         session.close()
 
 
-def quote_text(text: str) -> str:
-    """A SQL string literal."""
-    return "'" + text.replace("'", "''") + "'"
-
-
-def quote_name(name: str) -> str:
-    """A SQL identifier."""
-    return '"' + name.replace('"', '""') + '"'
-
-
 def parquet_source(paths: Sequence[Path]) -> str:
     """A relation over Parquet files that takes nothing from their paths (`env=prod/` would become a column)."""
-    names = ", ".join(quote_text(os.fspath(path)) for path in paths)
+    names = ", ".join(literal(os.fspath(path)) for path in paths)
     return f"read_parquet([{names}], hive_partitioning=false)"
 
 

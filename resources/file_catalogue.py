@@ -24,7 +24,9 @@ SCHEMA_VERSION = 1
 _ROWS_A_STATEMENT = 5000
 
 _metadata = sa.MetaData()
-_meta = sa.Table("meta", _metadata, sa.Column("key", sa.String, primary_key=True), sa.Column("value", sa.String, nullable=False))
+_meta = sa.Table(
+    "meta", _metadata, sa.Column("key", sa.String, primary_key=True), sa.Column("value", sa.String, nullable=False)
+)
 _files = sa.Table(
     "files",
     _metadata,
@@ -168,7 +170,14 @@ class FileCatalogue:
             query = query.where(stale, _files.c.problem.is_(None), _files.c.missing_since.is_(None))
         with self._reading() as connection:
             return [
-                KnownFile(r.path, r.stamp, r.partition_key, r.problem, r.captured_stamp == r.stamp, r.missing_since is not None)
+                KnownFile(
+                    r.path,
+                    r.stamp,
+                    r.partition_key,
+                    r.problem,
+                    r.captured_stamp == r.stamp,
+                    r.missing_since is not None,
+                )
                 for r in connection.execute(query)
             ]
 
@@ -209,9 +218,13 @@ class FileCatalogue:
         with self._reading() as connection:
             return connection.execute(query).scalar()
 
-    def captures(self, table: str, partitions: Sequence[str] | None = None) -> dict[str, list[tuple[int, CapturedDrop]]]:
+    def captures(
+        self, table: str, partitions: Sequence[str] | None = None
+    ) -> dict[str, list[tuple[int, CapturedDrop]]]:
         """Per partition what was captured, in sequence order. A path counts for the partition it names last."""
-        query = sa.select(_captures).where(_captures.c.table_name == table).order_by(_captures.c.sequence, _captures.c.path)
+        query = (
+            sa.select(_captures).where(_captures.c.table_name == table).order_by(_captures.c.sequence, _captures.c.path)
+        )
         if partitions is not None and len(partitions) <= _ROWS_A_STATEMENT:
             query = query.where(_captures.c.partition_key.in_(partitions))
         result: dict[str, list[tuple[int, CapturedDrop]]] = {}
@@ -291,7 +304,9 @@ def _unusable(path: Path, error: BaseException | None) -> ConfigurationError:
     return ConfigurationError(msg, path=str(path))
 
 
-def _row(table: str, file: ListedFile, key: str | None, key_problem: str | None, now: dt.datetime) -> dict[str, str | None]:
+def _row(
+    table: str, file: ListedFile, key: str | None, key_problem: str | None, now: dt.datetime
+) -> dict[str, str | None]:
     return {
         "table_name": table,
         "path": file.path,
@@ -304,7 +319,11 @@ def _row(table: str, file: ListedFile, key: str | None, key_problem: str | None,
 
 
 def _differs(before: KnownFile | None, row: dict[str, str | None]) -> bool:
-    return before is None or (before.stamp, before.partition, before.problem) != (row["stamp"], row["partition_key"], row["problem"])
+    return before is None or (before.stamp, before.partition, before.problem) != (
+        row["stamp"],
+        row["partition_key"],
+        row["problem"],
+    )
 
 
 def _known(row: dict[str, str | None]) -> KnownFile:

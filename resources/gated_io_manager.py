@@ -202,9 +202,7 @@ def _promise(context: dg.OutputContext) -> AssetPromise:
     schema = declared.schema if isinstance(declared, dg.TableSchemaMetadataValue) else declared
     columns = (
         tuple(
-            PromisedColumn(
-                name=c.name, type=c.type, nullable=c.constraints.nullable, unique=c.constraints.unique
-            )
+            PromisedColumn(name=c.name, type=c.type, nullable=c.constraints.nullable, unique=c.constraints.unique)
             for c in schema.columns
         )
         if isinstance(schema, dg.TableSchema)

@@ -16,19 +16,23 @@ import numpy as np
 import pyarrow.parquet as pq
 
 from contracts.commits import Candidate, SegmentEntry
+from contracts.decoding import UndecodableError
+from contracts.duckdb_syntax import quoted
 from contracts.errors import GateError, HashgateError
 from contracts.gates import GATES, Finding, GateReceipt, counted, receipt, unknown
 from contracts.judgement import Judgement, compile_judgement, holds
-from contracts.decoding import UndecodableError
 from contracts.records import count_frames
 from contracts.refs import BlobRef, Digest
 from contracts.segments import SegmentIndex
 from contracts.selection import SelectionSnapshot
-from contracts.table_contract import Severity, TableContract
+from contracts.table_contract import LINEAGE_COLUMNS, Severity, TableContract
 from resources.captures import blob_key, check_blob
-from resources.duckdb_session import open_session, parquet_source, quote_name
+from resources.duckdb_session import open_session, parquet_source
 from resources.object_store import LocalObjectStore, digest_of_file
 from resources.table_reader import INDEX, QUARANTINE, VALID
+
+RULE_TIMEOUT_S = 600
+"""What one question of the quality gate may take: a rule that does not end is one that was not evaluated."""
 
 
 @dataclass(frozen=True)
@@ -125,7 +129,11 @@ def _conservation(staged: StagedCandidate, store: LocalObjectStore) -> GateRecei
             index = SegmentIndex.from_bytes((folder / INDEX).read_bytes())
             accounted += [account.source for account in index.drops]
             if entry.content in staged.proven:
-                records, valid, quarantined = records + entry.records, valid + entry.valid_rows, quarantined + entry.quarantined_rows
+                records, valid, quarantined = (
+                    records + entry.records,
+                    valid + entry.valid_rows,
+                    quarantined + entry.quarantined_rows,
+                )
                 continue
             good, bad = (_record_numbers(session, folder / name) for name in (VALID, QUARANTINE))
             for account in index.drops:
@@ -135,21 +143,32 @@ def _conservation(staged: StagedCandidate, store: LocalObjectStore) -> GateRecei
                 records, size = records + framed, size + account.source.size_bytes
                 valid, quarantined = valid + len(there[0]), quarantined + len(there[1])
             findings += [
-                Finding(subject=f"rows of {source}", expected="a drop of this segment", observed="none of them", fix="Ingest again.")
+                Finding(
+                    subject=f"rows of {source}",
+                    expected="a drop of this segment",
+                    observed="none of them",
+                    fix="Ingest again.",
+                )
                 for source in [*good, *bad]
             ]
     if accounted != list(staged.snapshot.inputs):
         expected, observed = (", ".join(ref.digest for ref in refs) for refs in (staged.snapshot.inputs, accounted))
-        findings.append(Finding(subject="drops of the segments", expected=expected, observed=observed, fix="Ingest again."))
+        findings.append(
+            Finding(subject="drops of the segments", expected=expected, observed=observed, fix="Ingest again.")
+        )
     overlaid = _rows(staged.files(QUARANTINE, overlay=True))
     valid, quarantined = valid - overlaid, quarantined + overlaid
     claimed = staged.candidate
     if (claimed.records, claimed.valid_rows + claimed.quarantined_rows) != (records, records):
         said = f"{claimed.records} records, {claimed.valid_rows} valid + {claimed.quarantined_rows} quarantined"
-        findings.append(Finding(subject="the candidate's counts", expected=f"{records} records", observed=said, fix="Ingest again."))
+        findings.append(
+            Finding(subject="the candidate's counts", expected=f"{records} records", observed=said, fix="Ingest again.")
+        )
     return receipt(
         "conservation",
-        expected=f"{counted(records, 'record')} framed in {counted(len(accounted), 'drop')}, each valid or in quarantine, once",
+        expected=(
+            f"{counted(records, 'record')} framed in {counted(len(accounted), 'drop')}, each valid or in quarantine, once"
+        ),
         observed=f"{valid} valid + {quarantined} quarantined = {valid + quarantined}",
         findings=findings,
         measures={"records": records, "valid_rows": valid, "quarantined_rows": quarantined, "drop_bytes_framed": size},
@@ -184,7 +203,9 @@ def _record_numbers(session: duckdb.DuckDBPyConnection, path: Path) -> dict[str,
     if not path.exists():
         return {}
     found: dict[str, list[np.ndarray]] = {}
-    for batch in session.sql(f"SELECT _hg_source, _hg_record FROM {parquet_source([path])}").to_arrow_reader(_BATCH_ROWS):
+    for batch in session.sql(f"SELECT _hg_source, _hg_record FROM {parquet_source([path])}").to_arrow_reader(
+        _BATCH_ROWS
+    ):
         sources = batch.column(0).dictionary_encode()
         codes, numbers = sources.indices.to_numpy(), batch.column(1).to_numpy()
         for code, source in enumerate(sources.dictionary.to_pylist()):
@@ -196,7 +217,11 @@ def _unaccounted(source: BlobRef, records: int, valid: np.ndarray, quarantined: 
     numbers = np.concatenate([valid, quarantined])
     outside = numbers[(numbers < 1) | (numbers > records)]
     seen = np.bincount(numbers[(numbers >= 1) & (numbers <= records)], minlength=records + 1)[1:]
-    wrong = [("lost", np.flatnonzero(seen == 0) + 1), ("there twice", np.flatnonzero(seen > 1) + 1), ("invented", outside)]
+    wrong = [
+        ("lost", np.flatnonzero(seen == 0) + 1),
+        ("there twice", np.flatnonzero(seen > 1) + 1),
+        ("invented", outside),
+    ]
     return [
         Finding(
             subject=f"records of drop {source.digest}",
@@ -227,12 +252,22 @@ def _contract(staged: StagedCandidate, store: LocalObjectStore) -> GateReceipt:
                 for position in range(max(len(expected), len(observed)))
                 if _column(expected, position) != _column(observed, position)
             ]
-            missing = session.execute(
-                f"SELECT count(*) FROM {parquet_source([path])} WHERE _hg_source IS NULL OR _hg_record IS NULL OR _hg_segment IS NULL"
-            ).fetchall()[0][0] if not findings else 0
+            missing = (
+                session.execute(
+                    f"SELECT count(*) FROM {parquet_source([path])} "
+                    f"WHERE {' OR '.join(f'{name} IS NULL' for name in LINEAGE_COLUMNS)}"
+                ).fetchall()[0][0]
+                if not findings
+                else 0
+            )
             if missing:
                 findings.append(
-                    Finding(subject=path.name, expected="lineage on every row", observed=f"{missing} rows without", fix="Ingest again.")
+                    Finding(
+                        subject=path.name,
+                        expected="lineage on every row",
+                        observed=f"{missing} rows without",
+                        fix="Ingest again.",
+                    )
                 )
     return receipt(
         "contract",
@@ -252,8 +287,8 @@ def _quality(staged: StagedCandidate, store: LocalObjectStore) -> GateReceipt:
     contract, judgement = staged.contract, compile_judgement(staged.contract)
     findings: list[Finding] = []
     with open_session("gate", spill_to=store.spill_folder) as session:
-        table = _readers_view(staged)
-        session.execute(f"CREATE TEMP VIEW candidate AS {table}")
+        session.execute(f"SET max_execution_time = {RULE_TIMEOUT_S * 1000}")
+        session.execute(f"CREATE TEMP VIEW candidate AS {_readers_view(staged)}")
         valid = session.execute("SELECT count(*) FROM candidate").fetchall()[0][0]
         quarantined = _rows(staged.files(QUARANTINE)) + _rows(staged.files(QUARANTINE, overlay=True))
         records = valid + quarantined
@@ -308,7 +343,7 @@ def _quality(staged: StagedCandidate, store: LocalObjectStore) -> GateReceipt:
             f"quarantine within {contract.quarantine_budget:.2%}, {counted(len(contract.unique_keys), 'key')}, "
             f"{counted(len(contract.set_rules), 'rule')}"
         ),
-        observed=f"{counted(valid, 'row')}, {share:.2%} quarantined, {len([f for f in findings if f.severity == 'error'])} broken",
+        observed=f"{counted(valid, 'row')}, {share:.2%} quarantined, {sum(f.severity == 'error' for f in findings)} broken",
         findings=findings,
         measures={"valid_rows": valid, "quarantined_rows": quarantined, "quarantine_share": share},
     )
@@ -318,14 +353,14 @@ def _repeated_values(session: duckdb.DuckDBPyConnection, judgement: Judgement, k
     """How many values of a key stand more than once: a cheap look first, which may only err towards looking closer."""
     if not session.execute(judgement.has_duplicates_query("candidate", key)).fetchall()[0][0]:
         return 0
-    names = ", ".join(quote_name(name) for name in key)
-    whole = " AND ".join(f"{quote_name(name)} IS NOT NULL" for name in key)
+    names = ", ".join(quoted(name) for name in key)
+    whole = " AND ".join(f"{quoted(name)} IS NOT NULL" for name in key)
     groups = f"SELECT 1 FROM candidate WHERE {whole} GROUP BY {names} HAVING count(*) > 1"
     return int(session.execute(f"SELECT count(*) FROM ({groups})").fetchall()[0][0])
 
 
 def _readers_view(staged: StagedCandidate) -> str:
-    columns = ", ".join(quote_name(name) for name in staged.contract.table_schema)
+    columns = ", ".join(quoted(name) for name in staged.contract.table_schema)
     query = f"SELECT {columns} FROM {parquet_source(staged.files(VALID))} AS valid"
     overlay = staged.files(QUARANTINE, overlay=True)
     if overlay:
@@ -349,9 +384,9 @@ def _broken_warnings(session: duckdb.DuckDBPyConnection, query: str | None) -> l
     if query is None:
         return []
     return [
-        Finding(subject=f"rule {name}", expected="holds for every row", observed=f"{rows} rows break it", severity="warning")
+        Finding(
+            subject=f"rule {name}", expected="holds for every row", observed=f"{rows} rows break it", severity="warning"
+        )
         for name, rows in session.execute(query).fetchall()
         if rows
     ]
-
-

@@ -57,4 +57,6 @@ class LookingOnlyWorkspace(Workspace):
 
 
 def _refused(key: str) -> StoreError:
-    return StoreError(f"store object {key}: the store is open for looking only. Use `hashgate ingest` to change it.", key=key)
+    return StoreError(
+        f"store object {key}: the store is open for looking only. Use `hashgate ingest` to change it.", key=key
+    )

@@ -60,7 +60,12 @@ class ObjectStore(Protocol):
 def check_key(key: str) -> str:
     """Return `key`, or raise StoreError when it could leave the store or confuse one."""
     parts = key.split("/")
-    if not key or len(key.encode()) > MAXIMUM_KEY_BYTES or _FORBIDDEN.search(key) or any(p in {"", ".", ".."} for p in parts):
+    if (
+        not key
+        or len(key.encode()) > MAXIMUM_KEY_BYTES
+        or _FORBIDDEN.search(key)
+        or any(p in {"", ".", ".."} for p in parts)
+    ):
         msg = f"{key!r} is not a key: use names joined by /, none empty, `.` or `..`, at most {MAXIMUM_KEY_BYTES} bytes"
         raise StoreError(msg, key=key)
     return key
@@ -208,7 +213,7 @@ class LocalObjectStore:
 def _same_file(first: Path, second: Path) -> bool:
     """A link whose answer was lost has succeeded when both names are one file."""
     try:
-        return os.path.samefile(first, second)
+        return first.samefile(second)
     except OSError:
         return False
 

@@ -30,7 +30,9 @@ def parser_identity() -> ParserIdentity:
     return ParserIdentity(
         version=_VERSION,
         artifact=digest_json({name: digest_bytes(_source(name)) for name in _MODULES}),
-        environment=digest_json({name: metadata.version(name) for name in _LIBRARIES} | {"machine": platform.machine()}),
+        environment=digest_json(
+            {name: metadata.version(name) for name in _LIBRARIES} | {"machine": platform.machine()}
+        ),
     )
 
 

@@ -16,13 +16,13 @@ from uuid import uuid4
 import duckdb
 
 from contracts.commits import Candidate, SegmentEntry
-from contracts.duckdb_syntax import duck_syntax
+from contracts.duckdb_syntax import duck_syntax, literal, quoted
 from contracts.errors import UsageError
 from contracts.gates import PRODUCED_GATES, Finding, GateReceipt, receipt
 from contracts.produced import AssetPromise, produced_segment_view, produced_view, reserved_columns
 from contracts.refs import Digest, digest_json
 from contracts.segments import SegmentIndex
-from resources.duckdb_session import open_session, parquet_source, quote_name, quote_text
+from resources.duckdb_session import open_session, parquet_source
 from resources.gatekeeper import integrity, run_gate
 from resources.object_store import fsync_path
 from resources.parser_identity import parser_identity
@@ -132,7 +132,7 @@ def _write(rows: Any, path: Path, what: str) -> tuple[int, list[tuple[str, str]]
         raise UsageError(msg, column=refused[0])
     with open_session("writer", spill_to=path.parent.parent) as session:
         session.register("returned", rows)
-        copied = session.execute(f"COPY returned TO {quote_text(str(path))} (FORMAT parquet)").fetchall()
+        copied = session.execute(f"COPY returned TO {literal(str(path))} (FORMAT parquet)").fetchall()
         described = session.execute(f"DESCRIBE SELECT * FROM {parquet_source([path])}").fetchall()
     return int(copied[0][0]), [(name, kind) for name, kind, *_ in described]
 
@@ -180,12 +180,16 @@ def _quality(staged: StagedTable) -> GateReceipt:
         rows = _count(session, "SELECT count(*) FROM candidate")
         if rows != staged.candidate.valid_rows:
             findings.append(
-                Finding(subject="rows", expected=str(staged.candidate.valid_rows), observed=str(rows), fix="Run it again.")
+                Finding(
+                    subject="rows", expected=str(staged.candidate.valid_rows), observed=str(rows), fix="Run it again."
+                )
             )
         for column in declared:
-            name = quote_name(column.name)
+            name = quoted(column.name)
             nulls = 0 if column.nullable else _count(session, f"SELECT count(*) FROM candidate WHERE {name} IS NULL")
-            repeated = _count(session, f"SELECT count({name}) - count(DISTINCT {name}) FROM candidate") if column.unique else 0
+            repeated = (
+                _count(session, f"SELECT count({name}) - count(DISTINCT {name}) FROM candidate") if column.unique else 0
+            )
             findings += _broken(column.name, "no NULL", f"{nulls} NULLs", nulls)
             findings += _broken(column.name, "each value once", f"{repeated} repetitions", repeated)
     return receipt(

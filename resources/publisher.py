@@ -89,7 +89,11 @@ def publish(
         late = refuses(head, candidate)
         if head is not None and late is not None:
             return Publication(Outcome.SUPERSEDED, head, late)
-        if head is not None and head.candidate.view_key == candidate.view_key and _same_content(head.candidate, candidate):
+        if (
+            head is not None
+            and head.candidate.view_key == candidate.view_key
+            and _same_content(head.candidate, candidate)
+        ):
             return Publication(Outcome.REUSED, head)
         _check_mode(head, staged)
         commit = Commit(
@@ -123,7 +127,10 @@ def is_intact(folder: Path, entry: SegmentEntry) -> bool:
     """Whether a segment's folder still holds exactly what its index says."""
     try:
         index = SegmentIndex.from_bytes((folder / INDEX).read_bytes())
-        if index.content != entry.content or {p.name for p in folder.iterdir()} != {INDEX, *(f.name for f in index.files)}:
+        if index.content != entry.content or {p.name for p in folder.iterdir()} != {
+            INDEX,
+            *(f.name for f in index.files),
+        }:
             return False
         return all(digest_of_file(folder / file.name) == file.digest for file in index.files)
     except (OSError, ValueError):
@@ -155,7 +162,7 @@ def _check_mode(head: Commit | None, staged: Staged) -> None:
     if head is not None and staged.contract.sink_mode == "error":
         candidate = staged.candidate
         msg = (
-            f"{candidate.table}[{candidate.partition}] is published (version {head.number}) and its contract's sink mode is "
-            "`error`: nothing was changed. Set sinkMode to `replace` to let restated drops through."
+            f"{candidate.table}[{candidate.partition}] is published (version {head.number}) and its contract's sink mode "
+            "is `error`: nothing was changed. Set sinkMode to `replace` to let restated drops through."
         )
         raise CommitError(msg, table=candidate.table, partition=candidate.partition, number=head.number)

@@ -30,9 +30,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from contracts.canonical import canonical_bytes
+from contracts.duckdb_syntax import literal, quoted
 from contracts.errors import QueryError, UsageError
 from contracts.sql_guard import UnsafeSqlError, literals, tables_read
-from resources.duckdb_session import quote_name, quote_text
 
 BATCH_ROWS = 10_000
 SHOWN_ROWS = 1_000
@@ -211,7 +211,7 @@ class QueryEngine:
         if self.timeout_s is not None:
             settings["max_execution_time"] = max(1, round(self.timeout_s * 1000))
         connection = duckdb.connect(":memory:", config=settings)
-        paths = ", ".join(quote_text(path) for table in tables for path in _paths_of(table))
+        paths = ", ".join(literal(path) for table in tables for path in _paths_of(table))
         connection.execute("SET GLOBAL TimeZone = 'UTC'")
         connection.execute(f"SET GLOBAL allowed_paths = [{paths}]")
         connection.execute("SET GLOBAL enable_external_access = false")
@@ -294,7 +294,7 @@ def _open_views(connection: duckdb.DuckDBPyConnection, tables: Sequence[Publishe
     failed = {}
     for table in tables:
         try:
-            connection.execute(f"CREATE TEMP VIEW {quote_name(table.name)} AS {_view_query(table)}")
+            connection.execute(f"CREATE TEMP VIEW {quoted(table.name)} AS {_view_query(table)}")
         except duckdb.Error:
             failed[table.name] = f"its published files do not open; `hashgate verify {table.name}` says which"
     return failed
@@ -304,7 +304,7 @@ def _view_query(table: PublishedTable) -> str:
     """SELECT of the table's columns over all parts: files of one schema are one scan, not thousands."""
     parts = [part for part in table.parts if part.files]
     if not parts:
-        columns = ", ".join(f"CAST(NULL AS {kind}) AS {quote_name(name)}" for name, kind in table.columns.items())
+        columns = ", ".join(f"CAST(NULL AS {kind}) AS {quoted(name)}" for name, kind in table.columns.items())
         return f"SELECT {columns} WHERE false"
     ordered = sorted(parts, key=_scan_key)
     return " UNION ALL ".join(_scan(table, list(group)) for _, group in groupby(ordered, key=_scan_key))
@@ -327,13 +327,13 @@ def _scan(table: PublishedTable, parts: Sequence[PublishedPart]) -> str:
 
 def _column(name: str, kind: str, stored: str | None) -> str:
     if stored is None:
-        return f"CAST(NULL AS {kind}) AS {quote_name(name)}"
-    value = f"_hg_rows.{quote_name(name)}"
-    return f"{value} AS {quote_name(name)}" if stored == kind else f"CAST({value} AS {kind}) AS {quote_name(name)}"
+        return f"CAST(NULL AS {kind}) AS {quoted(name)}"
+    value = f"_hg_rows.{quoted(name)}"
+    return f"{value} AS {quoted(name)}" if stored == kind else f"CAST({value} AS {kind}) AS {quoted(name)}"
 
 
 def _files(paths: Sequence[str]) -> str:
-    listed = ", ".join(quote_text(path) for path in paths)
+    listed = ", ".join(literal(path) for path in paths)
     return f"read_parquet([{listed}], hive_partitioning=false, union_by_name=false)"
 
 

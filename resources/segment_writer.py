@@ -17,6 +17,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from contracts.decoding import UndecodableError
+from contracts.duckdb_syntax import literal
 from contracts.judgement import compile_judgement
 from contracts.prefetching import prefetch
 from contracts.reasons import Reason
@@ -25,7 +26,7 @@ from contracts.refs import BlobRef, Digest, View
 from contracts.segments import DropAccount, SegmentIndex, StoredFile
 from contracts.table_contract import TableContract
 from resources.captures import blob_key
-from resources.duckdb_session import open_session, quote_text
+from resources.duckdb_session import open_session
 from resources.object_store import LocalObjectStore, digest_of_file, fsync_path
 from resources.table_reader import INDEX, QUARANTINE, VALID
 
@@ -100,7 +101,9 @@ def write_segment(store: LocalObjectStore, contract: TableContract, view: View, 
         )
         for tally, numbers in zip(tallies, bad, strict=True)
     )
-    return write_index(SegmentIndex(view=view.ref, drops=accounts, files=tuple(sorted(files, key=lambda f: f.name))), folder)
+    return write_index(
+        SegmentIndex(view=view.ref, drops=accounts, files=tuple(sorted(files, key=lambda f: f.name))), folder
+    )
 
 
 def write_index(index: SegmentIndex, folder: Path) -> SegmentIndex:
@@ -146,11 +149,13 @@ def write_parquet(store: LocalObjectStore, batches: Iterator[pa.RecordBatch], pa
     """Write quarantine rows as the platform writes all its Parquet: by DuckDB, byte for byte the same each time."""
     with open_session("writer", spill_to=store.spill_folder) as session:
         session.register("rows", pa.RecordBatchReader.from_batches(QUARANTINE_SCHEMA, batches))
-        rows = session.execute(f"COPY rows TO {quote_text(str(path))} (FORMAT parquet)").fetchall()[0][0]
+        rows = session.execute(f"COPY rows TO {literal(str(path))} (FORMAT parquet)").fetchall()[0][0]
     return stored_file(path, rows)
 
 
-def reason(code: Reason, column: str | None, message: str, *, rule: str | None = None, value: str | None = None) -> ReasonRow:
+def reason(
+    code: Reason, column: str | None, message: str, *, rule: str | None = None, value: str | None = None
+) -> ReasonRow:
     """One reason as quarantine stores it."""
     return {"code": str(code), "column": column, "rule": rule, "message": message, "value": value}
 
@@ -217,7 +222,7 @@ def _write_valid(
         try:
             with open_session("writer", spill_to=store.spill_folder) as session:
                 session.register("records", pa.RecordBatchReader.from_batches(schema, batches))
-                copied = session.execute(f"COPY ({query}) TO {quote_text(str(path))} (FORMAT parquet)").fetchall()
+                copied = session.execute(f"COPY ({query}) TO {literal(str(path))} (FORMAT parquet)").fetchall()
             return stored_file(path, copied[0][0])
         except duckdb.Error:
             if [tally.unreadable for tally in tallies] == unreadable:
@@ -257,7 +262,7 @@ def _with_lineage(table: pa.Table, source: str, segment: str) -> pa.Table:
     return table
 
 
-def _bad_records(valid: Path, tallies: Sequence[_DropTally]) -> list[np.ndarray]:
+def _bad_records(valid: Path, tallies: Sequence[_Tally]) -> list[np.ndarray]:
     """Per drop the numbers of the records that are not in the valid file: whatever is missing there was bad."""
     good = pq.read_table(valid, columns=["_hg_source", "_hg_record"], read_dictionary=["_hg_source"], partitioning=None)
     sources = good["_hg_source"].unify_dictionaries().combine_chunks()
@@ -286,7 +291,9 @@ def _all_quarantined(
             yield from quarantine_batches(store, contract, segment, tally.ref, numbers)
 
 
-def _unreadable_row(store: LocalObjectStore, source: BlobRef, error: UndecodableError, segment: Digest) -> dict[str, object]:
+def _unreadable_row(
+    store: LocalObjectStore, source: BlobRef, error: UndecodableError, segment: Digest
+) -> dict[str, object]:
     with store.open(blob_key(source.digest)) as file:
         head = file.read(_HEAD_SHOWN_BYTES)
     return {
@@ -296,9 +303,10 @@ def _unreadable_row(store: LocalObjectStore, source: BlobRef, error: Undecodable
         "byte_start": 0,
         "byte_end": source.size_bytes,
         "raw": head.decode("utf-8", "backslashreplace"),
-        "reasons": [reason(error.reason, None, str(error))],
+        "reasons": [reason(error.evidence["reason"], None, str(error))],
     }
 
 
 def _batches(rows: list[dict[str, object]]) -> list[pa.RecordBatch]:
-    return pa.Table.from_pylist(rows, schema=QUARANTINE_SCHEMA).to_batches()
+    table = pa.Table.from_pylist(rows, schema=QUARANTINE_SCHEMA)
+    return list(table.to_batches())

@@ -61,7 +61,9 @@ def taker_of(annotation: Any) -> Callable[[duckdb.DuckDBPyRelation], Any] | None
         "pyarrow.RecordBatchReader": lambda relation: relation.to_arrow_reader(_ROWS_A_BATCH),
         "pandas.DataFrame": lambda relation: relation.df(),
         "polars.DataFrame": lambda relation: importlib.import_module("polars").from_arrow(relation.to_arrow_table()),
-        "polars.LazyFrame": lambda relation: importlib.import_module("polars").from_arrow(relation.to_arrow_table()).lazy(),
+        "polars.LazyFrame": lambda relation: (
+            importlib.import_module("polars").from_arrow(relation.to_arrow_table()).lazy()
+        ),
     }
     if annotation is duckdb.DuckDBPyRelation:
         return lambda relation: relation

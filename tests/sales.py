@@ -38,7 +38,7 @@ SALES = TableContract(
     ),
     partitioning=Partitioning(
         cadence="daily",
-        start=dt.datetime(2024, 1, 1),  # noqa: DTZ001 - naive, in the contract's zone
+        start=dt.datetime(2024, 1, 1),
         file_name_pattern=r"(?P<year>\d{4})-(?P<month>\d{2})-(?P<day>\d{2}).*\.csv.*",
     ),
     row_rules=(
@@ -95,7 +95,6 @@ class SalesHome:
     def rows(self, partition: str = DAY, columns: str = "*") -> list[tuple[object, ...]]:
         """What a reader sees, through the verified files."""
 
-
         files = self.workspace.reader.open("sales", partition)
         query = f"SELECT {columns} FROM {parquet_source(files.valid)} AS valid"
         if files.overlay:
@@ -106,10 +105,11 @@ class SalesHome:
     def quarantined(self, partition: str = DAY) -> list[dict[str, object]]:
         """The quarantine rows of the current version, overlay included."""
 
-
         files = self.workspace.reader.open("sales", partition)
         paths = [*files.quarantine, *files.overlay]
         if not paths:
             return []
         with open_session() as session:
-            return session.sql(f"SELECT * FROM {parquet_source(paths)} ORDER BY byte_start").to_arrow_table().to_pylist()
+            return (
+                session.sql(f"SELECT * FROM {parquet_source(paths)} ORDER BY byte_start").to_arrow_table().to_pylist()
+            )

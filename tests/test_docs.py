@@ -156,11 +156,11 @@ def test_what_a_page_shows_is_what_happens(page: Path, page_folder: Path) -> Non
                 continue
             code, said = run(command, folder)
             assert code == expected, f"{page.name}: `{command}` ended with {code}:\n" + "\n".join(said)
-            written += [line, *said]
+            written += [line, *(shown if matches(shown, said) else said)]
             if not WRITES:
                 assert matches(shown, said), f"{page.name}: `{command}` says\n" + "\n".join(said)
         if WRITES:
-            text = text.replace(block[0], "```console\n" + "\n".join(written) + "\n```")
+            text = text.replace(block[0], "```console\n" + "\n".join(written) + "\n```", 1)
     if WRITES:
         page.write_text(text)
 

@@ -64,7 +64,8 @@ def status(arguments: Arguments, terminal: Terminal) -> int:
     documents: list[dict[str, Any]] = []
     problems: list[dict[str, str]] = []
     held = False
-    for contract in asked_contracts(workspace, arguments.table):
+    contracts = asked_contracts(workspace, arguments.table)
+    for contract in contracts:
         wanted = checked_partitions(contract, arguments.partition, workspace.now())
         problem_files, unseen = look(workspace, contract)
         errors += [unseen] if unseen else []
@@ -81,6 +82,8 @@ def status(arguments: Arguments, terminal: Terminal) -> int:
             documents += [status_document(s) for s in statuses]
         else:
             _say_status(terminal, contract, statuses, found, arguments)
+            if contract is not contracts[-1]:
+                terminal.line()
     if arguments.json:
         said = [str(error) for error in errors]
         say_json(terminal, {"partitions": documents, "problems": problems, "errors": said})
@@ -144,7 +147,6 @@ def _say_status(
     if arguments.explain:
         _say_outdated(terminal, [s for s in statuses if s.outdated], statuses)
     say_problems(terminal, problems)
-    terminal.line()
 
 
 def _say_summary(terminal: Terminal, statuses: Sequence[PartitionStatus]) -> None:

@@ -6,6 +6,7 @@ shows as they are and never as Markdown or HTML; control characters are made vis
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -16,7 +17,7 @@ from dagster._core.definitions.asset_checks.asset_check_evaluation import (
 )
 
 from contracts.commits import Commit
-from contracts.gates import GATES, Finding, GateReceipt, Verdict
+from contracts.gates import Finding, GateReceipt, Verdict
 from contracts.refs import Digest, digest_json
 from contracts.segments import ParserIdentity
 from contracts.selection import SELECTOR, Selection
@@ -39,6 +40,8 @@ TABLE_NAME = "dagster/table_name"
 CONTRACT_TAG = "hashgate/contract"
 
 PATHS_SHOWN = 20
+FINDINGS_SHOWN = 20
+DIGEST_SHOWN = len("blake3:") + 12
 
 
 @dataclass(frozen=True)
@@ -77,6 +80,15 @@ def visible(text: str, limit: int = 500) -> str:
     """Text with its control characters (terminal escapes, line ends, marks that turn its direction) spelled out."""
     shown = "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text[: limit + 1])
     return shown if len(shown) <= limit else shown[:limit] + "…"
+
+
+def inert(text: str) -> str:
+    """Visible text for a place that Dagster renders as Markdown (descriptions): it stays text.
+
+    Source: CommonMark 0.31, "Backslash escapes"; GFM, "Autolinks (extension)".
+    """
+    escaped = re.sub(r"([\\`*_\[\]<>&|~#])", r"\\\1", visible(text, 2000))
+    return re.sub(r"(?i)(?<=www)\.|://|@", lambda found: "\\" + found[0], escaped)
 
 
 def selection_event(keys: TableKeys, selection: Selection) -> AssetMaterialization:
@@ -177,10 +189,45 @@ def check_events(
             partition=commit.candidate.partition,
             passed=receipt.verdict is Verdict.PASS,
             blocking=True,
-            description=_verdict_in_words(commit, receipt),
+            description=inert(_verdict_in_words(commit, receipt)),
             metadata=_evidence(receipt, offending if receipt.gate == "quality" else (), report),
             target_materialization_data=target,
         )
+
+
+def recheck_event(
+    keys: TableKeys,
+    partition: str,
+    gate: str,
+    found: Sequence[tuple[str, str, str]],
+    commit: Commit | None,
+    target: Target,
+) -> AssetCheckEvaluation:
+    """A gate looked again at what is published.
+
+    Args:
+        keys: The table's assets.
+        partition: The key.
+        gate: Its name.
+        found: Subject, problem and fix of everything that is wrong.
+        commit: The version that was verified.
+        target: The materialization that the verdict speaks of.
+    """
+    version = f"version {commit.number}, verified again from storage" if commit is not None else "verified again from storage"
+    metadata: dict[str, dg.MetadataValue] = {"observed": dg.MetadataValue.text(version)}
+    if found:
+        columns = ("subject", "problem", "fix")
+        metadata["findings"] = _table(columns, [[visible(text) for text in row] for row in found[:FINDINGS_SHOWN]])
+    return AssetCheckEvaluation(
+        asset_key=keys.validated,
+        check_name=gate,
+        partition=partition,
+        passed=not found,
+        blocking=True,
+        description=inert(f"{found[0][0]}: {found[0][1]}. {found[0][2]}") if found else version,
+        metadata=metadata,
+        target_materialization_data=target,
+    )
 
 
 def failure_events(keys: TableKeys, partition: str, gates: Sequence[str], why: str) -> Iterator[AssetCheckEvaluation]:
@@ -192,22 +239,20 @@ def failure_events(keys: TableKeys, partition: str, gates: Sequence[str], why: s
             partition=partition,
             passed=False,
             blocking=True,
-            description=visible(why),
+            description=inert(why),
         )
 
 
 def _verdict_in_words(commit: Commit, receipt: GateReceipt) -> str:
-    observed = visible(receipt.observed)
     if receipt.verdict is Verdict.PASS:
-        return observed
+        return receipt.observed
     first = f" {_sentence(receipt.findings[0])}" if receipt.findings else ""
     held = " Held: nobody can read this candidate." if commit.kind == "held" else ""
-    return f"{receipt.verdict}: {observed}.{first}{held}"
+    return f"{receipt.verdict}: {receipt.observed}.{first}{held}"
 
 
 def _sentence(finding: Finding) -> str:
-    fix = f" {visible(finding.fix)}" if finding.fix else ""
-    return f"{visible(finding.subject)}: expected {visible(finding.expected)}, observed {visible(finding.observed)}.{fix}"
+    return f"{finding.subject}: expected {finding.expected}, observed {finding.observed}. {finding.fix}".rstrip()
 
 
 def _evidence(receipt: GateReceipt, offending: Sequence[Offending], report: ReportRef) -> dict[str, dg.MetadataValue]:
@@ -222,8 +267,8 @@ def _evidence(receipt: GateReceipt, offending: Sequence[Offending], report: Repo
     if receipt.findings_total > len(receipt.findings):
         evidence["findings_total"] = dg.MetadataValue.int(receipt.findings_total)
     if offending:
-        rows = [[o.record, visible(o.reasons), visible(o.raw, 200), visible(o.drop)] for o in offending]
-        evidence["first_offending_rows"] = _table(("record", "reasons", "raw", "drop"), rows)
+        rows = [[o.record, visible(o.raw, 200), visible(o.reasons), o.drop[:DIGEST_SHOWN]] for o in offending]
+        evidence["first_offending_rows"] = _table(("record", "raw", "reasons", "drop"), rows)
     if receipt.verdict is not Verdict.PASS:
         evidence["report"] = dg.MetadataValue.path(str(report.html_path))
     return evidence

@@ -41,7 +41,6 @@ from resources.segment_writer import ReasonRow, quarantine_batches, reason, writ
 from resources.table_reader import INDEX, QUARANTINE, VALID, segment_prefix
 from resources.workspace import Workspace
 
-
 Repeated = dict[str, dict[int, list[ReasonRow]]]
 """By drop and record: which keys it repeats."""
 
@@ -79,7 +78,9 @@ def build_partition(
     """
     selection = workspace.reader.selection(contract.table, partition)
     if selection is None:
-        msg = f"{contract.table}[{partition}] has no selection yet. Materialize {contract.table}/selection for it first."
+        msg = (
+            f"{contract.table}[{partition}] has no selection yet. Materialize {contract.table}/selection for it first."
+        )
         raise UsageError(msg, table=contract.table, partition=partition)
     snapshot = load_snapshot(workspace, selection)
     recipe = expected_partition_view(contract, parser_identity(), snapshot.inputs)
@@ -145,7 +146,13 @@ class _Builder:
             parser=parser,
             output_target_key=target_key,
             materialization_key=digest_json(
-                [target_key, selection.snapshot, parser.model_dump(mode="json"), contract.rows_digest, contract.set_digest]
+                [
+                    target_key,
+                    selection.snapshot,
+                    parser.model_dump(mode="json"),
+                    contract.rows_digest,
+                    contract.set_digest,
+                ]
             ),
             segments=tuple(segments),
             overlay=overlay,
@@ -229,7 +236,8 @@ class _Builder:
         ]
         stored = write_parquet(self._workspace.store, iter(batches), folder / QUARANTINE)
         accounts = tuple(
-            DropAccount(source=ref, records=0, valid_rows=0, quarantined_rows=len(repeated[ref.digest])) for ref in sources
+            DropAccount(source=ref, records=0, valid_rows=0, quarantined_rows=len(repeated[ref.digest]))
+            for ref in sources
         )
         index = SegmentIndex(view=view.ref, drops=accounts, files=(stored,))
         write_index(index, folder)
@@ -260,14 +268,15 @@ def _staging(workspace: Workspace, run_id: str) -> Iterator[Path]:
     """A folder of this run's own; whatever is left in it when we are done goes."""
     folder = workspace.settings.staging / run_id / uuid4().hex
     folder.mkdir(mode=0o700, parents=True)
+    candidate = f"candidate in staging/{run_id}"
     try:
         yield folder
     except OSError as error:
-        raise refused_by_disk(f"candidate in staging/{run_id}", error) from error
+        raise refused_by_disk(candidate, error) from error
     except duckdb.IOException as error:
         if os.strerror(errno.ENOSPC) not in str(error):
             raise
         full = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-        raise refused_by_disk(f"candidate in staging/{run_id}", full) from error
+        raise refused_by_disk(candidate, full) from error
     finally:
         shutil.rmtree(folder, ignore_errors=True)

@@ -47,7 +47,7 @@ class PartitionStatus:
     quarantined_rows: int | None = None
     committed_at: dt.datetime | None = None
     outdated: bool = False
-    """Built by another parser or library version: current all the same, rebuilt with `--force` or when inputs change."""
+    """Built by another version of parser or libraries: current all the same; rebuilt by `--force` or when inputs change."""
     why: str = ""
     """For anything but a plain published one: what is waited for, or what stopped it."""
     pending_view_key: Digest | None = None
@@ -141,7 +141,11 @@ def _judge(
     held = workspace.reader.held(contract.table, key, recipe)
     if held is not None:
         failed = [r for r in held.receipts if r.verdict != "PASS"]
-        said = "; ".join(f"gate {r.gate} {r.verdict}: {r.findings[0].subject}: {r.findings[0].observed}" for r in failed if r.findings)
+        said = "; ".join(
+            f"gate {r.gate} {r.verdict}: {r.findings[0].subject}: {r.findings[0].observed}"
+            for r in failed
+            if r.findings
+        )
         return PartitionState.HELD, said, False
     if head is None:
         return PartitionState.PENDING, "captured, never built", False
@@ -150,5 +154,9 @@ def _judge(
     if head.candidate.contract.rows_digest != contract.rows_digest:
         return PartitionState.PENDING, "the contract's rules for rows changed: its drops are parsed again", False
     if head.candidate.contract.set_digest != contract.set_digest:
-        return PartitionState.PENDING, "the contract's rules for the partition changed: its segments are judged again", False
+        return (
+            PartitionState.PENDING,
+            "the contract's rules for the partition changed: its segments are judged again",
+            False,
+        )
     return PartitionState.PUBLISHED, "built by another version of the parser or its libraries", True

@@ -37,16 +37,18 @@ def scan(workspace: Workspace, contract: TableContract, *, record: bool = True) 
     if record:
         _catch_up(workspace, contract.table)
     listed = list_drops(workspace.settings.drops, contract.server.path)
-    return workspace.catalogue.observe(contract.table, listed, _key_of(workspace, contract), workspace.now(), record=record)
+    return workspace.catalogue.observe(
+        contract.table, listed, _key_of(workspace, contract), workspace.now(), record=record
+    )
 
 
-def capture(
-    workspace: Workspace, contract: TableContract, partitions: Iterable[str] | None = None
-) -> CaptureReport:
+def capture(workspace: Workspace, contract: TableContract, partitions: Iterable[str] | None = None) -> CaptureReport:
     """Take the new and changed files of `partitions` (default: all) into the store, and log them."""
     _catch_up(workspace, contract.table)
     wanted = None if partitions is None else set(partitions)
-    files = [f for f in workspace.catalogue.files(contract.table, to_capture=True) if wanted is None or f.partition in wanted]
+    files = [
+        f for f in workspace.catalogue.files(contract.table, to_capture=True) if wanted is None or f.partition in wanted
+    ]
     resting, waiting = _part_resting(workspace, files)
     captured, failed = 0, []
     for start in range(0, len(resting), BATCH_DROPS):
@@ -76,7 +78,9 @@ def load_snapshot(workspace: Workspace, selection: Selection) -> SelectionSnapsh
     return SelectionSnapshot.from_bytes(get_blob(workspace.store, selection.snapshot))
 
 
-def _key_of(workspace: Workspace, contract: TableContract) -> Callable[[Sequence[str]], list[tuple[str | None, str | None]]]:
+def _key_of(
+    workspace: Workspace, contract: TableContract
+) -> Callable[[Sequence[str]], list[tuple[str | None, str | None]]]:
     def key_of(names: Sequence[str]) -> list[tuple[str | None, str | None]]:
         found = partition_keys_of(names, contract.partitioning, now=workspace.now())
         return [(None, str(key.reason)) if isinstance(key, NoKey) else (key, None) for key in found]
@@ -160,9 +164,7 @@ def _log(workspace: Workspace, table: str, drops: Sequence[CapturedDrop]) -> Non
             return
 
 
-def _freeze(
-    workspace: Workspace, table: str, partition: str, drops: Sequence[CapturedDrop], cutoff: int
-) -> Selection:
+def _freeze(workspace: Workspace, table: str, partition: str, drops: Sequence[CapturedDrop], cutoff: int) -> Selection:
     snapshot, selected = freeze(drops)
     while True:
         before = workspace.reader.selection(table, partition)
@@ -181,5 +183,3 @@ def _freeze(
         key = numbered_key(table, "selections", partition, selection.number)
         if workspace.store.put_if_absent(key, canonical_bytes(selection.model_dump(mode="json"))):
             return selection
-
-

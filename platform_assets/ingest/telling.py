@@ -49,7 +49,9 @@ def tell(
     for commit in published:
         place = numbered_key(contract.table, "commits", commit.candidate.partition, commit.number)
         yield from version_events(keys, commit, workspace.store.path(place).as_uri())
-    targets = _targets(instance, keys, [commit.candidate.partition for commit in published], run_id, workspace)
+    targets = stored_materializations(
+        instance, workspace, keys, [commit.candidate.partition for commit in published], run_id
+    )
     reports = list(write_reports(workspace, contract, commits))
     for commit, report in zip(commits, reports, strict=True):
         target = targets.get(commit.candidate.partition) if commit.kind == "publish" else None
@@ -59,9 +61,10 @@ def tell(
             yield report_event(keys, commit, report)
 
 
-def _targets(
-    instance: dg.DagsterInstance, keys: TableKeys, partitions: Sequence[str], run_id: str, workspace: Workspace
+def stored_materializations(
+    instance: dg.DagsterInstance, workspace: Workspace, keys: TableKeys, partitions: Sequence[str], run_id: str
 ) -> dict[str, Target]:
+    """What verdicts on partitions speak of: per partition Dagster's latest materialization of its validated rows."""
     if not partitions:
         return {}
     ids = instance.event_log_storage.get_latest_storage_id_by_partition(

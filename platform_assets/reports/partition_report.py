@@ -15,6 +15,7 @@ from pydantic import ValidationError
 
 from contracts.canonical import parse_json
 from contracts.commits import Candidate, Commit, SegmentEntry
+from contracts.duckdb_syntax import literal, quoted
 from contracts.errors import DigestMismatchError, StoreError
 from contracts.reasons import Reason
 from contracts.refs import Digest, Frozen, hex_of
@@ -42,7 +43,7 @@ from contracts.table_contract import LINEAGE_COLUMNS, TableContract
 from platform_assets.reports.profile import profile_table
 from platform_assets.reports.report_page import render_markdown, render_page
 from resources.captures import get_blob
-from resources.duckdb_session import open_session, parquet_source, quote_name, quote_text
+from resources.duckdb_session import open_session, parquet_source
 from resources.table_reader import INDEX, PublishedFiles, numbered_key, segment_prefix, table_prefix
 from resources.workspace import Workspace
 
@@ -192,7 +193,7 @@ def _quarantine(
     """Refused records by reason, each with its first examples; `drops` in selection order."""
     if not paths:
         return []
-    order = "[" + ", ".join(quote_text(drop.digest) for drop in drops) + "]"
+    order = "[" + ", ".join(literal(drop.digest) for drop in drops) + "]"
     found = session.execute(
         f"""
         WITH refused AS (
@@ -259,7 +260,7 @@ def _profile(session: duckdb.DuckDBPyConnection, contract: TableContract, files:
     columns = {name: type_ for name, type_ in candidate.contract.table_schema if name not in LINEAGE_COLUMNS}
     if not files.valid:
         return Profile(rows=0, columns=())
-    names = ", ".join(quote_name(name) for name in (*columns, "_hg_record"))
+    names = ", ".join(quoted(name) for name in (*columns, "_hg_record"))
     rows = f"SELECT {names} FROM {parquet_source(list(files.valid))} AS valid"
     if files.overlay:
         rows += f" ANTI JOIN {parquet_source(list(files.overlay))} AS overlay USING (_hg_source, _hg_record)"

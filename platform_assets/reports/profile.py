@@ -16,6 +16,7 @@ from typing import Any, Literal
 import duckdb
 import numpy as np
 
+from contracts.duckdb_syntax import quoted
 from contracts.report_document import (
     EXCERPT_CHARACTERS,
     QUANTILES,
@@ -28,7 +29,6 @@ from contracts.report_document import (
     Sample,
     TopValue,
 )
-from resources.duckdb_session import quote_name
 
 COUNTED_VALUES = 20_000
 """Columns of up to this many distinct values are counted value by value."""
@@ -165,7 +165,7 @@ def _tally_query(relation: str, index: int, name: str, type_: str) -> str:
         longest = ""
     else:
         # a long text is told from others by its digest: a table of documents must not be held in memory as a whole
-        text = f"{quote_name(name)}::VARCHAR"
+        text = f"{quoted(name)}::VARCHAR"
         long = f"left({text}, {EXCERPT_CHARACTERS}) || md5({text})"
         counted = f"CASE WHEN strlen({text}) <= {WHOLE_BYTES} THEN {text} ELSE {long} END"
         characters, position, longest = "characters", "0::DOUBLE", f", max(length({text})) AS characters"
@@ -173,7 +173,7 @@ def _tally_query(relation: str, index: int, name: str, type_: str) -> str:
         f"SELECT {index} AS i, row_number() OVER (ORDER BY v) AS place, "
         f"left(v::VARCHAR, {EXCERPT_CHARACTERS}) AS t, {characters} AS characters, {position} AS position, n "
         f"FROM (SELECT {counted} AS v, count(*) AS n{longest} "
-        f"FROM {relation} WHERE {quote_name(name)} IS NOT NULL GROUP BY 1)"
+        f"FROM {relation} WHERE {quoted(name)} IS NOT NULL GROUP BY 1)"
     )
 
 
@@ -221,8 +221,8 @@ def _overviews(session: duckdb.DuckDBPyConnection, relation: str, columns: Mappi
     parts = []
     for name, type_ in columns.items():
         value, scale = _value(name, type_), _scale_of(type_)
-        position = scale.position(quote_name(name)) if scale else "'nan'::DOUBLE"
-        finite = f"FILTER (WHERE isfinite({position}) AND {quote_name(name)} IS NOT NULL)"
+        position = scale.position(quoted(name)) if scale else "'nan'::DOUBLE"
+        finite = f"FILTER (WHERE isfinite({position}) AND {quoted(name)} IS NOT NULL)"
         parts += [f"count({value})", f"count(*) - count({value})", f"approx_count_distinct({value})"]
         parts += [f"left({end}({value})::VARCHAR, {EXCERPT_CHARACTERS})" for end in ("min", "max")]
         parts += [f"length({end}({value})::VARCHAR)" for end in ("min", "max")]
@@ -288,7 +288,7 @@ def _histogram(
         return None
     found = session.execute(
         f"SELECT greatest(0, least({bins.count - 1}, floor(p / ?) - ?))::INTEGER AS b, count(*) "
-        f"FROM (SELECT {scale.position(quote_name(name))} AS p FROM {relation} WHERE {quote_name(name)} IS NOT NULL) "
+        f"FROM (SELECT {scale.position(quoted(name))} AS p FROM {relation} WHERE {quoted(name)} IS NOT NULL) "
         "WHERE isfinite(p) GROUP BY 1",
         [bins.width, bins.first],
     ).fetchall()
@@ -298,7 +298,7 @@ def _histogram(
 
 def _value(name: str, type_: str) -> str:
     """SQL for a column's value; 0.0 and -0.0 are one value, and which of them is shown is not left to chance."""
-    return f"({quote_name(name)} + 0.0)" if type_ in {"FLOAT", "DOUBLE"} else quote_name(name)
+    return f"({quoted(name)} + 0.0)" if type_ in {"FLOAT", "DOUBLE"} else quoted(name)
 
 
 @dataclass(frozen=True, slots=True)

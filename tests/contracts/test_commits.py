@@ -104,5 +104,10 @@ def test_a_receipt_passes_exactly_when_no_finding_is_an_error() -> None:
 
 
 def test_a_receipt_shows_the_first_findings_and_counts_all() -> None:
-    many = receipt("quality", expected="", observed="", findings=[Finding(subject=str(i), expected="", observed="") for i in range(99)])
+    many = receipt(
+        "quality",
+        expected="",
+        observed="",
+        findings=[Finding(subject=str(i), expected="", observed="") for i in range(99)],
+    )
     assert (len(many.findings), many.findings_total) == (20, 99)

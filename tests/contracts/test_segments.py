@@ -28,7 +28,7 @@ CONTRACT = TableContract(
     version="1.0.0",
     server=Server(path="t/*.csv", format=CsvFormat()),
     columns=(Column(name="a", type="BIGINT"),),
-    partitioning=Partitioning(cadence="daily", start=dt.datetime(2020, 1, 1), file_name_pattern="x"),  # noqa: DTZ001
+    partitioning=Partitioning(cadence="daily", start=dt.datetime(2020, 1, 1), file_name_pattern="x"),
 )
 
 
@@ -76,14 +76,20 @@ def test_the_usual_cost_of_one_more_is_one_segment() -> None:
 def test_an_edit_of_prose_changes_no_key() -> None:
     told = CONTRACT.model_copy(update={"description": "Daily", "owners": ("ann",), "version": "1.0.1"})
     assert segment_view(told, PARSER, [blob("a")]).key == segment_view(CONTRACT, PARSER, [blob("a")]).key
-    assert expected_partition_view(told, PARSER, [blob("a")]).key == expected_partition_view(CONTRACT, PARSER, [blob("a")]).key
+    assert (
+        expected_partition_view(told, PARSER, [blob("a")]).key
+        == expected_partition_view(CONTRACT, PARSER, [blob("a")]).key
+    )
 
 
 def test_an_edit_of_a_set_rule_keeps_segments_and_changes_the_partition() -> None:
     rule = SetRule(name="some", query="SELECT count(*) FROM {table}", operator=">", threshold=(0.0,))
     stricter = CONTRACT.model_copy(update={"set_rules": (rule,)})
     assert segment_view(stricter, PARSER, [blob("a")]).key == segment_view(CONTRACT, PARSER, [blob("a")]).key
-    assert expected_partition_view(stricter, PARSER, [blob("a")]).key != expected_partition_view(CONTRACT, PARSER, [blob("a")]).key
+    assert (
+        expected_partition_view(stricter, PARSER, [blob("a")]).key
+        != expected_partition_view(CONTRACT, PARSER, [blob("a")]).key
+    )
 
 
 @pytest.mark.parametrize(
@@ -113,6 +119,10 @@ def test_the_index_survives_storage_under_its_content_digest() -> None:
 
 def test_an_index_with_a_bent_digest_is_refused() -> None:
     view = segment_view(CONTRACT, PARSER, [blob("a")])
-    bent = SegmentIndex(view=view.ref, drops=(), files=()).to_bytes().replace(view.key.encode(), Digest("blake3:xyz").encode())
+    bent = (
+        SegmentIndex(view=view.ref, drops=(), files=())
+        .to_bytes()
+        .replace(view.key.encode(), Digest("blake3:xyz").encode())
+    )
     with pytest.raises(ValueError, match="not a digest"):
         SegmentIndex.from_bytes(bent)

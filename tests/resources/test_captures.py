@@ -56,7 +56,9 @@ def test_a_file_that_grows_while_it_is_captured_is_not_taken(
         return read(descriptor, size)
 
     monkeypatch.setattr(captures.os, "read", read_while_somebody_appends)
-    with pytest.raises(DropChangedError, match="changed while it was captured, so nothing was taken of it. It is taken when it rests"):
+    with pytest.raises(
+        DropChangedError, match="changed while it was captured, so nothing was taken of it. It is taken when it rests"
+    ):
         capture_file(store, listed)
     assert store.keys("blobs") == store.keys("incoming") == []
 
@@ -71,7 +73,10 @@ def test_an_altered_blob_is_never_handed_out(store: LocalObjectStore, tmp_path: 
     store.path(blob_key(ref.digest)).write_bytes(b"a,b\n1,3\n")
     with pytest.raises(DigestMismatchError) as altered:
         get_blob(store, ref.digest)
-    assert (altered.value.evidence["expected"], altered.value.evidence["observed"]) == (ref.digest, digest_bytes(b"a,b\n1,3\n"))
+    assert (altered.value.evidence["expected"], altered.value.evidence["observed"]) == (
+        ref.digest,
+        digest_bytes(b"a,b\n1,3\n"),
+    )
     with pytest.raises(DigestMismatchError):
         check_blob(store, ref)
 

@@ -38,7 +38,8 @@ class Keys:
     def __call__(self, names: Sequence[str]) -> list[tuple[str | None, str | None]]:
         self.asked += names
         return [
-            (None, "NO_KEY") if not n[0].isdigit() else (None, "OUTSIDE_CALENDAR") if n > self.today else (n, None) for n in names
+            (None, "NO_KEY") if not n[0].isdigit() else (None, "OUTSIDE_CALENDAR") if n > self.today else (n, None)
+            for n in names
         ]
 
 
@@ -120,7 +121,9 @@ def test_a_database_of_a_newer_schema_is_refused_with_the_way_out(tmp_path: Path
     FileCatalogue(path).close()
     with sqlite3.connect(path) as connection:
         connection.execute("UPDATE meta SET value = ? WHERE key = 'schema_version'", (str(SCHEMA_VERSION + 1),))
-    with pytest.raises(ConfigurationError, match="has schema version 2, this hashgate knows 1. Upgrade hashgate") as refused:
+    with pytest.raises(
+        ConfigurationError, match="has schema version 2, this hashgate knows 1. Upgrade hashgate"
+    ) as refused:
         FileCatalogue(path)
     assert (refused.value.evidence["found"], refused.value.evidence["known"]) == (2, 1)
 

@@ -73,7 +73,9 @@ def test_a_sound_writer_passes_every_gate(sales: SalesHome) -> None:
     assert {r.verdict for r in sales.ingest().receipts} == {Verdict.PASS}
 
 
-def test_a_bit_that_flips_after_the_index_was_written_fails_integrity(sales: SalesHome, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_bit_that_flips_after_the_index_was_written_fails_integrity(
+    sales: SalesHome, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def flip(staged: StagedCandidate) -> StagedCandidate:
         path = staged.files("valid.parquet")[0]
         data = bytearray(path.read_bytes())
@@ -93,7 +95,10 @@ def test_a_file_the_index_does_not_name_fails_integrity(sales: SalesHome, monkey
         return staged
 
     finding = ingest_with(sales, monkeypatch, smuggle)["integrity"].findings[0]
-    assert (finding.expected, finding.observed) == ("quarantine.parquet, valid.parquet", "more.parquet, quarantine.parquet, valid.parquet")
+    assert (finding.expected, finding.observed) == (
+        "quarantine.parquet, valid.parquet",
+        "more.parquet, quarantine.parquet, valid.parquet",
+    )
 
 
 @pytest.mark.parametrize(
@@ -102,7 +107,10 @@ def test_a_file_the_index_does_not_name_fails_integrity(sales: SalesHome, monkey
         ("SELECT * FROM {table} WHERE id <> 2", "1 lost, first record 2"),
         ("SELECT * FROM {table} UNION ALL SELECT * FROM {table} WHERE id = 3", "1 there twice, first record 3"),
         ("SELECT * REPLACE (_hg_record + 10 AS _hg_record) FROM {table}", "3 lost, first record 1"),
-        ("SELECT * REPLACE (4::BIGINT AS _hg_record) FROM {table} WHERE id = 1 UNION ALL SELECT * FROM {table} WHERE id > 1", "1 lost, first record 1"),
+        (
+            "SELECT * REPLACE (4::BIGINT AS _hg_record) FROM {table} WHERE id = 1 UNION ALL SELECT * FROM {table} WHERE id > 1",
+            "1 lost, first record 1",
+        ),
     ],
     ids=["a row dropped", "a row repeated", "records misnumbered", "a row under a quarantined record"],
 )
@@ -116,11 +124,15 @@ def test_a_writer_that_loses_or_repeats_fails_conservation(
 
 
 def test_a_quarantine_that_forgets_fails_conservation(sales: SalesHome, monkeypatch: pytest.MonkeyPatch) -> None:
-    receipts = ingest_with(sales, monkeypatch, lambda staged: rewrite(staged, "quarantine.parquet", "SELECT * FROM {table} LIMIT 0"))
+    receipts = ingest_with(
+        sales, monkeypatch, lambda staged: rewrite(staged, "quarantine.parquet", "SELECT * FROM {table} LIMIT 0")
+    )
     assert receipts["conservation"].findings[0].observed == "1 lost, first record 4"
 
 
-def test_rows_of_a_drop_that_was_not_selected_fail_conservation(sales: SalesHome, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_rows_of_a_drop_that_was_not_selected_fail_conservation(
+    sales: SalesHome, monkeypatch: pytest.MonkeyPatch
+) -> None:
     stranger = digest_bytes(b"stranger")
     select = "SELECT * FROM {table} UNION ALL SELECT * REPLACE ('" + stranger + "' AS _hg_source) FROM {table}"
     receipts = ingest_with(sales, monkeypatch, lambda staged: rewrite(staged, "valid.parquet", select))
@@ -145,14 +157,21 @@ def test_a_writer_of_another_schema_fails_the_contract(
     assert (finding.expected, finding.observed) == (expected, observed)
 
 
-def test_a_writer_that_lets_a_key_through_twice_fails_quality(sales: SalesHome, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_writer_that_lets_a_key_through_twice_fails_quality(
+    sales: SalesHome, monkeypatch: pytest.MonkeyPatch
+) -> None:
     select = "SELECT * REPLACE (1::BIGINT AS id) FROM {table}"
     receipts = ingest_with(sales, monkeypatch, lambda staged: rewrite(staged, "valid.parquet", select))
     assert failed(receipts) == {"quality"}
-    assert (receipts["quality"].findings[0].subject, receipts["quality"].findings[0].observed) == ("key id", "1 values stand more than once")
+    assert (receipts["quality"].findings[0].subject, receipts["quality"].findings[0].observed) == (
+        "key id",
+        "1 values stand more than once",
+    )
 
 
-def test_a_drop_that_rots_before_the_gates_is_unknown_and_not_a_pass(sales: SalesHome, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_drop_that_rots_before_the_gates_is_unknown_and_not_a_pass(
+    sales: SalesHome, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def rot(staged: StagedCandidate) -> StagedCandidate:
         path = sales.workspace.store.path(blob_key(staged.snapshot.inputs[0].digest))
         path.write_bytes(path.read_bytes() + b"5,south,1,,\n")
@@ -172,7 +191,9 @@ def test_a_missing_file_is_never_a_pass(sales: SalesHome, monkeypatch: pytest.Mo
 
 
 @pytest.mark.parametrize("gate", ["_integrity", "_conservation", "_contract", "_quality"])
-def test_a_gate_that_cannot_look_says_unknown_and_holds(sales: SalesHome, monkeypatch: pytest.MonkeyPatch, gate: str) -> None:
+def test_a_gate_that_cannot_look_says_unknown_and_holds(
+    sales: SalesHome, monkeypatch: pytest.MonkeyPatch, gate: str
+) -> None:
     def blind(*_: object) -> GateReceipt:
         msg = "the disk does not answer"
         raise OSError(msg)
@@ -186,7 +207,9 @@ def test_a_gate_that_cannot_look_says_unknown_and_holds(sales: SalesHome, monkey
 
 def test_the_gates_count_for_themselves(sales: SalesHome, monkeypatch: pytest.MonkeyPatch) -> None:
     def boast(staged: StagedCandidate) -> StagedCandidate:
-        object.__setattr__(staged, "candidate", staged.candidate.model_copy(update={"valid_rows": 999, "records": 1000}))
+        object.__setattr__(
+            staged, "candidate", staged.candidate.model_copy(update={"valid_rows": 999, "records": 1000})
+        )
         return staged
 
     judge = building.judge

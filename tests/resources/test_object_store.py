@@ -21,7 +21,20 @@ def store(tmp_path: Path) -> LocalObjectStore:
 @pytest.mark.parametrize(
     "key",
     ["", "/a", "a//b", "a/", "../a", "a/../b", "a/./b", "a\nb", "a\x00b", "a\\b", "a\x7f", "é" * MAXIMUM_KEY_BYTES],
-    ids=["empty", "absolute", "empty name", "trailing", "up", "up inside", "dot", "newline", "NUL", "backslash", "DEL", "long"],
+    ids=[
+        "empty",
+        "absolute",
+        "empty name",
+        "trailing",
+        "up",
+        "up inside",
+        "dot",
+        "newline",
+        "NUL",
+        "backslash",
+        "DEL",
+        "long",
+    ],
 )
 def test_keys_that_could_leave_the_store_are_refused(store: LocalObjectStore, key: str) -> None:
     with pytest.raises(StoreError, match="is not a key") as refused:
@@ -83,13 +96,17 @@ def test_a_full_disk_says_so_and_leaves_no_object(store: LocalObjectStore, monke
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     monkeypatch.setattr(os, "fsync", full)
-    with pytest.raises(StoreError, match="No space left on device. Free some space and run it again: nothing was published"):
+    with pytest.raises(
+        StoreError, match="No space left on device. Free some space and run it again: nothing was published"
+    ):
         store.put_if_absent("a", b"x")
     monkeypatch.undo()
     assert not store.exists("a")
 
 
-def test_a_link_whose_answer_was_lost_has_still_succeeded(store: LocalObjectStore, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_link_whose_answer_was_lost_has_still_succeeded(
+    store: LocalObjectStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
     link = os.link
 
     def lose_the_answer(source: str, target: str) -> None:

@@ -30,7 +30,10 @@ def test_good_rows_are_published_with_their_lineage(sales: SalesHome) -> None:
     result = sales.ingest()
     assert result.outcome is Outcome.PUBLISHED
     source = result.commit.candidate.segments[0]
-    assert sales.rows(columns="id, note, _hg_record, _hg_segment") == [(1, None, 1, source.view_key), (2, "a, b\nc", 2, source.view_key)]
+    assert sales.rows(columns="id, note, _hg_record, _hg_segment") == [
+        (1, None, 1, source.view_key),
+        (2, "a, b\nc", 2, source.view_key),
+    ]
 
 
 def test_a_bad_row_goes_to_quarantine_with_its_text_its_place_and_all_its_reasons(sales: SalesHome) -> None:
@@ -39,9 +42,16 @@ def test_a_bad_row_goes_to_quarantine_with_its_text_its_place_and_all_its_reason
     assert sales.ingest().outcome is Outcome.PUBLISHED
     (quarantined,) = sales.quarantined()
     start = len(HEADER + row(1))
-    assert (quarantined["_hg_record"], quarantined["byte_start"], quarantined["byte_end"]) == (2, start, start + len(bad))
+    assert (quarantined["_hg_record"], quarantined["byte_start"], quarantined["byte_end"]) == (
+        2,
+        start,
+        start + len(bad),
+    )
     assert quarantined["raw"] == bad
-    assert {(r["code"], r["column"], r["value"]) for r in quarantined["reasons"]} == {("TYPE", "amount", "many"), ("VALUE", "shop", "east")}
+    assert {(r["code"], r["column"], r["value"]) for r in quarantined["reasons"]} == {
+        ("TYPE", "amount", "many"),
+        ("VALUE", "shop", "east"),
+    }
     assert [r[0] for r in sales.rows(columns="id")] == [1, 3]
 
 
@@ -96,7 +106,9 @@ def test_a_partition_that_never_passed_cannot_be_read(sales: SalesHome) -> None:
 
 
 def test_a_rule_that_cannot_be_evaluated_holds_the_partition(sales: SalesHome) -> None:
-    rule = SetRule(name="breaks", query="SELECT 1 // (count(*) - count(*)) FROM {table}", operator=">", threshold=(0.0,))
+    rule = SetRule(
+        name="breaks", query="SELECT 1 // (count(*) - count(*)) FROM {table}", operator=">", threshold=(0.0,)
+    )
     broken = sales.under(SALES.model_copy(update={"set_rules": (rule,)}))
     broken.drop(HEADER + row(1))
     result = broken.ingest()
@@ -160,7 +172,9 @@ def test_new_content_under_the_same_size_and_mtime_is_new(sales: SalesHome) -> N
     assert [r[0] for r in sales.rows(columns="id")] == [2]
 
 
-def test_one_new_file_among_a_thousand_parses_its_own_segment_only(sales: SalesHome, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_one_new_file_among_a_thousand_parses_its_own_segment_only(
+    sales: SalesHome, monkeypatch: pytest.MonkeyPatch
+) -> None:
     for number in range(1000):
         sales.drop(HEADER + row(number), f"{DAY}-{number:04}.csv")
     first = sales.ingest()
@@ -205,7 +219,9 @@ def test_a_compressed_file_that_breaks_in_its_middle_is_refused_whole(sales: Sal
     assert result.commit.candidate.records == 3
 
 
-@pytest.mark.parametrize("content", ["", HEADER, "\ufeff" + HEADER, "\n\n"], ids=["no byte", "a header", "BOM and header", "blank lines"])
+@pytest.mark.parametrize(
+    "content", ["", HEADER, "\ufeff" + HEADER, "\n\n"], ids=["no byte", "a header", "BOM and header", "blank lines"]
+)
 def test_a_file_without_records_is_no_error(sales: SalesHome, content: str) -> None:
     lenient = sales.under(SALES.model_copy(update={"set_rules": ()}))
     lenient.drop(content)

@@ -148,8 +148,11 @@ def test_both_headers_and_the_zeros_of_the_codes_arrive(final: tuple[Feed, list[
 def test_every_published_cell_is_what_the_file_says(final: tuple[Feed, list[PartitionResult]], regioni: Path) -> None:
     published = {
         (row[0], row[1]): row[2:]
-        for row in query(final[0], "SELECT CAST(data AS DATE)::VARCHAR, codice_regione, denominazione_regione, totale_casi, "
-        "tamponi, note FROM {table}")
+        for row in query(
+            final[0],
+            "SELECT CAST(data AS DATE)::VARCHAR, codice_regione, denominazione_regione, totale_casi, "
+            "tamponi, note FROM {table}",
+        )
     }
     compared = 0
     for path in (regioni / "daily").iterdir():
@@ -236,7 +239,9 @@ HELD = {
 }
 
 
-def test_each_real_mishap_ends_where_a_user_would_expect(stream: tuple[Feed, dict[str, list[tuple[str, PartitionResult]]]]) -> None:
+def test_each_real_mishap_ends_where_a_user_would_expect(
+    stream: tuple[Feed, dict[str, list[tuple[str, PartitionResult]]]],
+) -> None:
     by_sequence = {seq: result for results in stream[1].values() for seq, result in results}
     for sequence, mishap in HELD.items():
         assert by_sequence[sequence].outcome is Outcome.HELD, mishap
@@ -253,9 +258,7 @@ def test_the_rows_that_lost_a_field_say_so(stream: tuple[Feed, dict[str, list[tu
         candidate = results[sequence].commit.candidate
         assert (candidate.valid_rows, candidate.quarantined_rows) == (20, 1)
         segment = candidate.segments[0]
-        folder = feed.workspace.store.path(
-            f"tables/pcm_regioni/segments/{segment.view_key[7:]}/{segment.content[7:]}"
-        )
+        folder = feed.workspace.store.path(f"tables/pcm_regioni/segments/{segment.view_key[7:]}/{segment.content[7:]}")
         with open_session() as session:
             source = parquet_source([folder / "quarantine.parquet"])
             ((reasons,),) = session.execute(f"SELECT reasons FROM {source}").fetchall()

@@ -12,11 +12,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from contracts.duckdb_syntax import quoted
 from contracts.canonical import canonical_bytes
 from contracts.report_document import QUANTILES, ColumnProfile, Profile
 from platform_assets.reports import profile as module
 from platform_assets.reports.profile import BINS, profile_table
-from resources.duckdb_session import open_session, quote_name
+from resources.duckdb_session import open_session
 
 
 @pytest.fixture
@@ -27,7 +28,7 @@ def session() -> Iterator[duckdb.DuckDBPyConnection]:
 
 def profile_of(session: duckdb.DuckDBPyConnection, type_: str, *texts: str | None, name: str = "x") -> ColumnProfile:
     """The profile of one column that holds `texts`, cast to `type_`."""
-    session.execute(f"CREATE OR REPLACE TEMP TABLE sample_rows (_hg_record BIGINT, {quote_name(name)} {type_})")
+    session.execute(f"CREATE OR REPLACE TEMP TABLE sample_rows (_hg_record BIGINT, {quoted(name)} {type_})")
     session.execute(
         "INSERT INTO sample_rows SELECT i, list_extract(?::VARCHAR[], i) FROM range(1, ?) r(i)",
         [list(texts), len(texts) + 1],
@@ -168,7 +169,7 @@ def test_numbers_at_the_ends_of_floating_point_do_no_harm(session: duckdb.DuckDB
 
 def test_names_of_columns_are_names_whatever_they_say(session: duckdb.DuckDBPyConnection) -> None:
     names = ["v", "n", "i", "t", "p", "place", "position", "sample_rows", 'say "x"', "select", "a;b", "count(*)"]
-    values = ", ".join(f"{i} AS {quote_name(n)}" for i, n in enumerate(names))
+    values = ", ".join(f"{i} AS {quoted(n)}" for i, n in enumerate(names))
     session.execute(f"CREATE TEMP TABLE sample_rows AS SELECT 1 AS _hg_record, {values}")
     found = profile_table(session, "sample_rows", dict.fromkeys(names, "INTEGER"), {})
     assert [(c.name, c.minimum.text if c.minimum else None) for c in found.columns] == [
@@ -179,7 +180,7 @@ def test_names_of_columns_are_names_whatever_they_say(session: duckdb.DuckDBPyCo
 @pytest.mark.usefixtures("few")
 def test_names_are_names_where_values_are_many(session: duckdb.DuckDBPyConnection) -> None:
     names = ["v", "b", "p", "sample_rows", 'say "x"']
-    values = ", ".join(f"i AS {quote_name(n)}" for n in names)
+    values = ", ".join(f"i AS {quoted(n)}" for n in names)
     session.execute(f"CREATE TEMP TABLE sample_rows AS SELECT i AS _hg_record, {values} FROM range(1, 10) r(i)")
     found = profile_table(session, "sample_rows", dict.fromkeys(names, "BIGINT"), {})
     assert [c.quantiles[2].value for c in found.columns] == ["5"] * 5

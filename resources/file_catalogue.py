@@ -110,7 +110,7 @@ class FileCatalogue:
 
     @classmethod
     def copied(cls, path: Path) -> FileCatalogue:
-        """What the catalogue knows now, in memory: whatever is done to the copy, the file and its folder stay as they are."""
+        """What the catalogue knows now, in memory: whatever is done to the copy, file and folder stay as they are."""
         memory = sqlite3.connect(":memory:", check_same_thread=False)
         if path.exists():
             # in WAL mode even a reader creates files beside the database, unless it is told that nobody writes
@@ -258,9 +258,11 @@ class FileCatalogue:
 
     def _write(self, table: str, rows: list[dict[str, str | None]], gone: list[str], now: dt.datetime) -> None:
         upsert = sa.text(
-            "INSERT INTO files (table_name, path, stamp, partition_key, problem, first_seen, last_changed, missing_since)"
+            "INSERT INTO files"
+            " (table_name, path, stamp, partition_key, problem, first_seen, last_changed, missing_since)"
             " VALUES (:table_name, :path, :stamp, :partition_key, :problem, :first_seen, :last_changed, NULL)"
-            " ON CONFLICT (table_name, path) DO UPDATE SET stamp = excluded.stamp, partition_key = excluded.partition_key,"
+            " ON CONFLICT (table_name, path) DO UPDATE"
+            " SET stamp = excluded.stamp, partition_key = excluded.partition_key,"
             " problem = excluded.problem, last_changed = excluded.last_changed, missing_since = NULL"
         )
         if not rows and not gone:

@@ -167,7 +167,8 @@ def _conservation(staged: StagedCandidate, store: LocalObjectStore) -> GateRecei
     return receipt(
         "conservation",
         expected=(
-            f"{counted(records, 'record')} framed in {counted(len(accounted), 'drop')}, each valid or in quarantine, once"
+            f"{counted(records, 'record')} framed in {counted(len(accounted), 'drop')}, "
+            "each valid or in quarantine, once"
         ),
         observed=f"{valid} valid + {quarantined} quarantined = {valid + quarantined}",
         findings=findings,
@@ -337,13 +338,14 @@ def _quality(staged: StagedCandidate, store: LocalObjectStore) -> GateReceipt:
                 )
             )
         findings += _broken_warnings(session, judgement.warnings_query("candidate"))
+    broken = [f for f in findings if f.severity == "error"]
     return receipt(
         "quality",
         expected=(
             f"quarantine within {contract.quarantine_budget:.2%}, {counted(len(contract.unique_keys), 'key')}, "
             f"{counted(len(contract.set_rules), 'rule')}"
         ),
-        observed=f"{counted(valid, 'row')}, {share:.2%} quarantined, {sum(f.severity == 'error' for f in findings)} broken",
+        observed=f"{counted(valid, 'row')}, {share:.2%} quarantined, {len(broken)} broken",
         findings=findings,
         measures={"valid_rows": valid, "quarantined_rows": quarantined, "quarantine_share": share},
     )

@@ -162,7 +162,7 @@ def _check_mode(head: Commit | None, staged: Staged) -> None:
     if head is not None and staged.contract.sink_mode == "error":
         candidate = staged.candidate
         msg = (
-            f"{candidate.table}[{candidate.partition}] is published (version {head.number}) and its contract's sink mode "
-            "is `error`: nothing was changed. Set sinkMode to `replace` to let restated drops through."
+            f"{candidate.table}[{candidate.partition}] is published (version {head.number}) and its contract's "
+            "sink mode is `error`: nothing was changed. Set sinkMode to `replace` to let restated drops through."
         )
         raise CommitError(msg, table=candidate.table, partition=candidate.partition, number=head.number)

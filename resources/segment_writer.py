@@ -1,5 +1,6 @@
-"""The segment writer: drops in, `valid.parquet` and `quarantine.parquet` out, one pass over the clean and a second
-one over the bad records only.
+"""The segment writer: drops in, `valid.parquet` and `quarantine.parquet` out.
+
+One pass over the clean records, and a second one over the bad ones only.
 
 Everything is written in bulk by DuckDB from a stream of Arrow batches, in bounded memory. The writer's counts go into
 the segment's index; nobody relies on them, the gates count for themselves.

@@ -47,7 +47,7 @@ class PartitionStatus:
     quarantined_rows: int | None = None
     committed_at: dt.datetime | None = None
     outdated: bool = False
-    """Built by another version of parser or libraries: current all the same; rebuilt by `--force` or when inputs change."""
+    """Built by another parser or other libraries: current all the same; rebuilt by `--force` or when inputs change."""
     why: str = ""
     """For anything but a plain published one: what is waited for, or what stopped it."""
     pending_view_key: Digest | None = None

@@ -50,6 +50,7 @@ RECORDED_AFTER_S = 2.0
 """Partitions are committed one by one and told to Dagster a few at a time, which saves it look-ups."""
 
 FAILURES_NAMED = 5
+BACKFILL_TAG = "dagster/backfill"
 
 IngestEvent: TypeAlias = AssetMaterialization | AssetCheckEvaluation | dg.Output[AlreadyPublished | None]
 
@@ -188,14 +189,19 @@ class _Run:
         taken = take_in(self._workspace, self._contract, self._partitions)
         self._say_what_was_found(taken)
         self._listener.taken_in(taken)
-        told = told_versions(self._context.instance, self._keys.report, self._partitions)
-        selected = told_versions(self._context.instance, self._keys.selection, self._partitions)
+        told, selected = self._told(self._keys.report), self._told(self._keys.selection)
         run_id = self._context.run.run_id
         ended = ingest(self._workspace, self._contract, self._partitions, taken, run_id=run_id, force=force)
         for batch in self._in_batches(ended):
             yield from self._record(batch, told, selected)
         self._fail_if_not_all_well()
         yield from self._hand_on(readable=all(ended.ending.is_readable for ended in self._all))
+
+    def _told(self, key: dg.AssetKey) -> Mapping[str, str]:
+        """What need not be told again; all of it in a backfill, which counts what its own runs told as done."""
+        if BACKFILL_TAG in self._context.run.tags:
+            return {}
+        return told_versions(self._context.instance, key, self._partitions)
 
     def _in_batches(self, ended: Iterator[Ended]) -> Iterator[list[Ended]]:
         batch: list[Ended] = []

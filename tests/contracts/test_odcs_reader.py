@@ -21,7 +21,7 @@ import duckdb
 import pyarrow as pa
 import pytest
 import yaml
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from contracts.errors import ContractError
@@ -447,7 +447,7 @@ def test_checks_that_allow_some_hold_the_partition(
 ) -> None:
     trips = parsed(change)
     query, operator, threshold = expected
-    assert trips.set_rules == (SetRule(name="rule", query=query, operator=operator, threshold=threshold),)  # type: ignore[arg-type]
+    assert trips.set_rules == (SetRule(name="rule", query=query, operator=operator, threshold=threshold),)
     assert trips.row_rules == ()
 
 
@@ -953,6 +953,7 @@ _VALUES = st.recursive(
 )
 
 
+@settings(max_examples=50)
 @given(where=st.lists(st.integers(0, 30), min_size=1, max_size=5), value=_VALUES)
 def test_a_value_in_a_wrong_place_is_a_problem_and_never_an_exception(where: list[int], value: Any) -> None:
     contract = yaml.safe_load(FLIGHTS.read_bytes())

@@ -1,4 +1,4 @@
-"""One partition from its drops to its current version: what is valid, what is not, what is done again and what is not."""
+"""One partition from its drops to its current version: what is valid, what is not, and what is done again."""
 
 from __future__ import annotations
 

@@ -21,6 +21,8 @@ from resources.gated_io_manager import GatedIOManager
 from resources.settings import Settings
 from resources.workspace import Workspace
 
+_INTERRUPTED = DagsterExecutionInterruptedError.__name__
+
 RANGE_START_TAG = "dagster/asset_partition_range_start"
 RANGE_END_TAG = "dagster/asset_partition_range_end"
 
@@ -168,6 +170,8 @@ def _raise_defect(result: dg.ExecuteInProcessResult) -> None:
     for event in result.all_events:
         if event.is_step_failure and event.step_failure_data.user_failure_data is None:
             error = event.step_failure_data.error
+            if error is not None and _INTERRUPTED in {error.cls_name, error.cause.cls_name if error.cause else None}:
+                raise KeyboardInterrupt
             cause = error.cause or error if error is not None else None
             msg = f"run {result.run_id} failed: {cause.message.strip() if cause else 'for an unknown reason'}. Its log is in Dagster."
             raise DefectiveRunError(msg, run_id=result.run_id)

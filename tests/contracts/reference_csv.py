@@ -54,7 +54,9 @@ def _next_frame(data: bytes, start: int, csv: CsvFormat) -> ReferenceFrame:
 
     def ended(end: int) -> ReferenceFrame:
         too_long = flaw == "NONE" and end - start > limit
-        return ReferenceFrame("RECORD", data[start:end], "RECORD_TOO_LONG" if too_long else flaw, list(map(bytes, cells)))
+        return ReferenceFrame(
+            "RECORD", data[start:end], "RECORD_TOO_LONG" if too_long else flaw, list(map(bytes, cells))
+        )
 
     while True:
         if state in {QUOTED, ESCAPED} and (position == len(data) or position - opening >= limit):

@@ -37,9 +37,17 @@ def cells(data: bytes, of: TableContract) -> dict[int, tuple[str | None, ...]]:
         pytest.param(b"a,b,c", {}, id="a header without a line end"),
         pytest.param(b"a,b,c\n", {}, id="a header only"),
         pytest.param(b"\xef\xbb\xbfa,b,c\r\n1,2,3", {1: ("1", "2", "3")}, id="BOM, CRLF, no final line end"),
-        pytest.param(b"a,b,c\r1,2,3\r\r4,5,6\r", {1: ("1", "2", "3"), 2: ("4", "5", "6")}, id="lone CR and a blank line"),
-        pytest.param(b"a,b,c\r\n1,2,3\n4,5,6\r7,8,9", {1: ("1", "2", "3"), 2: ("4", "5", "6"), 3: ("7", "8", "9")}, id="mixed line ends"),
-        pytest.param(b'a,b,c\n"x\r\ny","q""q","a,b"\n', {1: ("x\r\ny", 'q"q', "a,b")}, id="quoted line end, quote and delimiter"),
+        pytest.param(
+            b"a,b,c\r1,2,3\r\r4,5,6\r", {1: ("1", "2", "3"), 2: ("4", "5", "6")}, id="lone CR and a blank line"
+        ),
+        pytest.param(
+            b"a,b,c\r\n1,2,3\n4,5,6\r7,8,9",
+            {1: ("1", "2", "3"), 2: ("4", "5", "6"), 3: ("7", "8", "9")},
+            id="mixed line ends",
+        ),
+        pytest.param(
+            b'a,b,c\n"x\r\ny","q""q","a,b"\n', {1: ("x\r\ny", 'q"q', "a,b")}, id="quoted line end, quote and delimiter"
+        ),
         pytest.param(b'a,b,c\n"",,""""\n', {1: (None, None, '"')}, id="empty cells are NULL, quoted or not"),
         pytest.param(b"a,b,c\n , 1,NULL\n", {1: (" ", " 1", "NULL")}, id="nothing is trimmed, no other null marker"),
         pytest.param(b"a,b,c\n\0,x\0y,\0\0\n", {1: ("\0", "x\0y", "\0\0")}, id="NUL is data"),
@@ -67,7 +75,9 @@ def test_the_table_has_the_contracts_columns_and_the_record_number() -> None:
     ("dialect", "text", "row"),
     [
         pytest.param({"delimiter": ";"}, b"a;b;c\n1,5;x;\n", ("1,5", "x", None), id="semicolon"),
-        pytest.param({"delimiter": "\t", "quote": None}, b'a\tb\tc\n"x\ty"\t\n', ('"x', 'y"', None), id="tab, no quotes"),
+        pytest.param(
+            {"delimiter": "\t", "quote": None}, b'a\tb\tc\n"x\ty"\t\n', ('"x', 'y"', None), id="tab, no quotes"
+        ),
         pytest.param({"quote": "'"}, b"a,b,c\n'x''y',\"z,'\n'\n", ("x'y", '"z', "\n"), id="single quotes"),
         pytest.param({"escape": "\\"}, b'a,b,c\n"x\\"y\\\\","\\n",\\n\n', ('x"y\\', "n", "\\n"), id="escape character"),
         pytest.param({"escape": '"'}, b'a,b,c\n"x""y",,\n', ('x"y', None, None), id="the quote as escape is doubling"),
@@ -135,18 +145,42 @@ STRICT = [Column(name="a", type="VARCHAR", absent="quarantine"), "b", "c"]
         pytest.param(b"a,b,c,d", ABC, "quarantine", [("COLUMN_UNDECLARED", "d")], "the column 'd'", id="undeclared"),
         pytest.param(b"a,b,c,", ABC, "quarantine", [("COLUMN_UNDECLARED", "")], "the column ''", id="a trailing comma"),
         pytest.param(b"a, b,c", ABC, "quarantine", [("COLUMN_UNDECLARED", " b")], "' b'", id="a blank before a name"),
-        pytest.param(b"a,B,c", ABC, "quarantine", [("COLUMN_UNDECLARED", "B")], "'B'", id="another case is another name"),
-        pytest.param(b"a,b,x,y", ABC, "quarantine", [("COLUMN_UNDECLARED", None)], "the columns 'x', 'y'", id="two undeclared"),
-        pytest.param(b"b,c", NEEDED, "keep", [("COLUMN_ABSENT", "a")], "the file lacks the column 'a'", id="a required column is absent"),
-        pytest.param(b"b,c", STRICT, "keep", [("COLUMN_ABSENT", "a")], "lacks the column 'a'", id="one that may not be absent"),
-        pytest.param(b"a,b,_hg_source", ABC, "keep", [("COLUMN_RESERVED", "_hg_source")], "'_hg_source'", id="a reserved name"),
+        pytest.param(
+            b"a,B,c", ABC, "quarantine", [("COLUMN_UNDECLARED", "B")], "'B'", id="another case is another name"
+        ),
+        pytest.param(
+            b"a,b,x,y", ABC, "quarantine", [("COLUMN_UNDECLARED", None)], "the columns 'x', 'y'", id="two undeclared"
+        ),
+        pytest.param(
+            b"b,c",
+            NEEDED,
+            "keep",
+            [("COLUMN_ABSENT", "a")],
+            "the file lacks the column 'a'",
+            id="a required column is absent",
+        ),
+        pytest.param(
+            b"b,c", STRICT, "keep", [("COLUMN_ABSENT", "a")], "lacks the column 'a'", id="one that may not be absent"
+        ),
+        pytest.param(
+            b"a,b,_hg_source", ABC, "keep", [("COLUMN_RESERVED", "_hg_source")], "'_hg_source'", id="a reserved name"
+        ),
         pytest.param(b"a,b,a", ABC, "keep", [("COLUMN_REPEATED", "a")], "more than once", id="the same name twice"),
         pytest.param(b"a,bee,B", NEEDED, "keep", [("COLUMN_REPEATED", "B")], "alias", id="two aliases of one column"),
         pytest.param(b"a,b,bee", NEEDED, "keep", [("COLUMN_REPEATED", "bee")], "alias", id="name and alias"),
         pytest.param(b"a,x,x", ABC, "keep", [("COLUMN_REPEATED", "x")], "'x'", id="an undeclared name twice"),
         pytest.param(b'a,b"x,c', ABC, "keep", [("STRAY_QUOTE", None)], "the header cannot be read", id="a stray quote"),
-        pytest.param(b"a,\xff,c", ABC, "keep", [("UNDECODABLE_TEXT", None)], "the header cannot be read", id="no UTF-8"),
-        pytest.param(b"a;b;c", NEEDED, "quarantine", [("COLUMN_ABSENT", "a"), ("COLUMN_UNDECLARED", "a;b;c")], "'a'", id="another delimiter"),
+        pytest.param(
+            b"a,\xff,c", ABC, "keep", [("UNDECODABLE_TEXT", None)], "the header cannot be read", id="no UTF-8"
+        ),
+        pytest.param(
+            b"a;b;c",
+            NEEDED,
+            "quarantine",
+            [("COLUMN_ABSENT", "a"), ("COLUMN_UNDECLARED", "a;b;c")],
+            "'a'",
+            id="another delimiter",
+        ),
     ],
 )
 def test_a_header_that_breaks_the_contract_refuses_each_record(
@@ -177,8 +211,8 @@ def test_undeclared_columns_are_kept_as_one_json_object() -> None:
     assert [(row["a"], row["b"]) for row in rows.values()] == [("2", None), ("5", None)]
     extras = [row["_hg_extra"] for row in rows.values()]
     assert [json.loads(extra or "") for extra in extras] == [
-        {"q\"\n": 'say "hi"\\\n\t\x01', "z": "1", "é": None},
-        {"q\"\n": "ü", "z": None, "é": "x"},
+        {'q"\n': 'say "hi"\\\n\t\x01', "z": "1", "é": None},
+        {'q"\n': "ü", "z": None, "é": "x"},
     ]
     assert extras[1] == '{"q\\"\\n":"ü","z":null,"é":"x"}'
 
@@ -219,9 +253,9 @@ def test_reading_is_lazy() -> None:
 
 
 FIELDS = st.sampled_from([b"", b"a", b"xy", b"NA", "é".encode(), b"\xff", b"\xc3", b"\0", b"\\", b"\\,", b'\\"', b" "])
-QUOTED = st.lists(st.sampled_from([b"a", b",", b"\n", b"\r", b'""', b"\\\\", b'\\"', "é".encode(), b"\xa9", b"\xc3\\"])).map(
-    lambda parts: b'"' + b"".join(parts) + b'"'
-)
+QUOTED = st.lists(
+    st.sampled_from([b"a", b",", b"\n", b"\r", b'""', b"\\\\", b'\\"', "é".encode(), b"\xa9", b"\xc3\\"])
+).map(lambda parts: b'"' + b"".join(parts) + b'"')
 LINES = st.lists(st.one_of(FIELDS, QUOTED), min_size=1, max_size=4).map(b",".join)
 NOISE = st.sampled_from([b'"', b"\r", b"\n", b",", b"\\", b"\xef\xbb\xbf", b"\xff"])
 FILES = st.lists(

@@ -101,7 +101,9 @@ def test_encodings_become_utf8(encoding: str, size: int) -> None:
     assert decoded(TEXT.encode(encoding), encoding=encoding, size=size) == TEXT.encode()
 
 
-@pytest.mark.parametrize(("encoding", "data"), [("cp1252", b"\x80 \xe9"), ("latin-1", b"\xa4 \xe9"), ("cp850", b"\x82")])
+@pytest.mark.parametrize(
+    ("encoding", "data"), [("cp1252", b"\x80 \xe9"), ("latin-1", b"\xa4 \xe9"), ("cp850", b"\x82")]
+)
 def test_single_byte_encodings_become_utf8(encoding: str, data: bytes) -> None:
     assert decoded(data, encoding=encoding) == data.decode(encoding).encode()
 
@@ -133,7 +135,9 @@ def test_utf8_passes_through_untouched_even_when_it_is_none() -> None:
         pytest.param("cp1252", b"a\nb\x81c\nd", id="a byte cp1252 leaves open"),
         pytest.param("ascii", b"a\nb\xe9c\nd", id="no ASCII"),
         pytest.param("shift_jis", b"a\nb\x81\nd", id="half a character before a line end"),
-        pytest.param("utf-16-le", "a\nb".encode("utf-16-le") + b"\x00\xd8" + "c\nd".encode("utf-16-le"), id="half a pair"),
+        pytest.param(
+            "utf-16-le", "a\nb".encode("utf-16-le") + b"\x00\xd8" + "c\nd".encode("utf-16-le"), id="half a pair"
+        ),
         pytest.param("utf-16-le", "a\nbc".encode("utf-16-le") + b"x", id="half a unit at the end"),
     ],
 )
@@ -146,12 +150,31 @@ def test_what_cannot_be_decoded_spoils_its_own_line_only(encoding: str, data: by
     assert lines[2:] in ([], [b"d"])
 
 
-@given(data=st.binary(max_size=60), encoding=st.sampled_from(["utf-16", "utf-32", "cp1252", "shift_jis", "gb18030", "big5hkscs", "johab"]))
+@given(
+    data=st.binary(max_size=60),
+    encoding=st.sampled_from(["utf-16", "utf-32", "cp1252", "shift_jis", "gb18030", "big5hkscs", "johab"]),
+)
 def test_any_bytes_in_any_encoding_come_out_alike_however_they_are_cut(data: bytes, encoding: str) -> None:
     assert decoded(data, encoding=encoding, size=1) == decoded(data, encoding=encoding)
 
 
-@pytest.mark.parametrize("name", ["base64", "rot13", "idna", "punycode", "unicode_escape", "utf-7", "iso2022_jp", "hz", "undefined", "utf-ate", "", "\0"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "base64",
+        "rot13",
+        "idna",
+        "punycode",
+        "unicode_escape",
+        "utf-7",
+        "iso2022_jp",
+        "hz",
+        "undefined",
+        "utf-ate",
+        "",
+        "\0",
+    ],
+)
 def test_what_is_no_text_encoding_is_refused(name: str) -> None:
     with pytest.raises(ValueError, match="is no text encoding this platform reads"):
         text_encoding(name)

@@ -110,11 +110,17 @@ def cut(data: bytes, sizes: Sequence[int]) -> list[bytes]:
             id="a lost quote costs one record",
         ),
         pytest.param(
-            b'a\n"x', [("HEADER", b"a\n", "NONE"), ("RECORD", b'"x', "UNTERMINATED_QUOTE")], id="a quote open at the end"
+            b'a\n"x',
+            [("HEADER", b"a\n", "NONE"), ("RECORD", b'"x', "UNTERMINATED_QUOTE")],
+            id="a quote open at the end",
         ),
-        pytest.param(b'"a\nb"\n1\n', [("HEADER", b'"a\nb"\n', "NONE"), ("RECORD", b"1\n", "NONE")], id="a quoted header"),
+        pytest.param(
+            b'"a\nb"\n1\n', [("HEADER", b'"a\nb"\n', "NONE"), ("RECORD", b"1\n", "NONE")], id="a quoted header"
+        ),
         pytest.param(b"a\n \n", [("HEADER", b"a\n", "NONE"), ("RECORD", b" \n", "NONE")], id="a space is not blank"),
-        pytest.param(b'a\n""\n', [("HEADER", b"a\n", "NONE"), ("RECORD", b'""\n', "NONE")], id="an empty cell is not blank"),
+        pytest.param(
+            b'a\n""\n', [("HEADER", b"a\n", "NONE"), ("RECORD", b'""\n', "NONE")], id="an empty cell is not blank"
+        ),
         pytest.param(b"a\n\0\n", [("HEADER", b"a\n", "NONE"), ("RECORD", b"\0\n", "NONE")], id="NUL is data"),
     ],
 )
@@ -159,7 +165,9 @@ def test_a_file_without_line_ends_is_cut() -> None:
 @pytest.mark.parametrize(
     ("bad", "message"),
     [
-        pytest.param({"delimiter": "§"}, "a CSV delimiter must be one ASCII character and no line end, not '§'", id="delimiter"),
+        pytest.param(
+            {"delimiter": "§"}, "a CSV delimiter must be one ASCII character and no line end, not '§'", id="delimiter"
+        ),
         pytest.param({"quote": "”"}, "a CSV quote must be one ASCII character and no line end, not '”'", id="quote"),
         pytest.param({"escape": "é"}, "a CSV escape must be one ASCII character and no line end, not 'é'", id="escape"),
         pytest.param({"delimiter": "\n"}, r"no line end, not '\\n'", id="a line end"),

@@ -99,7 +99,9 @@ def test_columns_are_matched_as_everywhere() -> None:
     kept = whole(data, contract(columns, "keep"))
     assert kept.rows == {1: {"a": "1", "b": "2", "_hg_extra": '{"z":"1.5"}'}}
     assert json.loads(kept.raw[1]) == {"b": "2", "z": "1.5", "x": "1"}
-    lacking = whole(parquet(pa.table({"b": ["2"] * 3})), contract([Column(name="a", type="VARCHAR", required=True)], "keep"))
+    lacking = whole(
+        parquet(pa.table({"b": ["2"] * 3})), contract([Column(name="a", type="VARCHAR", required=True)], "keep")
+    )
     assert lacking.reasons == {n: [("COLUMN_ABSENT", "a")] for n in (1, 2, 3)}
     assert whole(parquet(pa.table([[1], [2]], ["a", "a"])), contract(["a"])).reasons == {1: [("COLUMN_REPEATED", "a")]}
 

@@ -372,7 +372,7 @@ class _CsvScanner:
                 close = self._closing_quote(text, position, final=final)
                 if close is None:
                     return None
-                if close < 0:
+                if close < 0 or self._is_lost(text, position, close):
                     return self._give_up(text, position, cut, flaw, final=final)
                 position, at_field = close + 1, False
                 if position < len(text) and text[position] == self.delimiter:
@@ -408,6 +408,11 @@ class _CsvScanner:
         else:
             end = _after_line_end(text, match.start() if match else len(text), final=final)
         return None if end is None else (end, flaw or Flaw.UNTERMINATED_QUOTE)
+
+    def _is_lost(self, text: bytes, opening: int, close: int) -> bool:
+        """Whether the quote at `close` belongs to a later record: text follows it, and a line end stands before it."""
+        followed = close + 1 < len(text) and text[close + 1] not in (self.delimiter, _LF, _CR)
+        return followed and self._line_end.search(text, opening + 1, close) is not None
 
     def _closing_quote(self, text: bytes, opening: int, *, final: bool) -> int | None:
         """Where the field opened at `opening` is closed; -1 if it is not; None when more bytes are needed to tell."""

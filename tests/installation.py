@@ -39,7 +39,10 @@ schema:
         logicalTypeOptions: {minimum: 0}
 customProperties:
   - property: partitioning
-    value: {cadence: daily, start: '2024-01-01', fileNamePattern: 'orders-(?P<year>\d{4})-(?P<month>\d{2})-(?P<day>\d{2}).*\.csv.*'}
+    value:
+      cadence: daily
+      start: '2024-01-01'
+      fileNamePattern: 'orders-(?P<year>\d{4})-(?P<month>\d{2})-(?P<day>\d{2}).*\.csv.*'
   - property: quarantineBudget
     value: 0.5
 """

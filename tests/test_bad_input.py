@@ -116,7 +116,7 @@ def test_an_unknown_column_names_those_there_are(installation: Installation) -> 
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        pytest.param(CONTRACT + "\n  - [", "line 31: ", id="broken YAML"),
+        pytest.param(CONTRACT + "\n  - [", "line 34: ", id="broken YAML"),
         pytest.param(CONTRACT + "\nfoo: 1\n", "foo", id="an unknown key"),
         pytest.param(CONTRACT.replace("minimum: 0", "minimun: 0"), "minimun", id="an unknown option"),
         pytest.param(
@@ -163,11 +163,16 @@ def test_a_broken_contract_stops_no_other_table(installation: Installation) -> N
     assert installation.hashgate("status", "orders").code == 0
 
 
-def test_contract_folders_that_are_missing_or_empty(installation: Installation, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_contract_folders_that_are_missing_or_empty(
+    installation: Installation, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("HASHGATE_CONTRACTS", str(installation.contracts / "no"))
     ran = installation.hashgate("status")
     assert ran.code == 2
-    assert f"contract folder {installation.contracts / 'no'} does not exist. Create it, or set HASHGATE_CONTRACTS" in ran.err
+    assert (
+        f"contract folder {installation.contracts / 'no'} does not exist. Create it, or set HASHGATE_CONTRACTS"
+        in ran.err
+    )
     (installation.contracts / "no").mkdir()
     ran = installation.hashgate("status")
     assert ran.code == 2
@@ -175,7 +180,9 @@ def test_contract_folders_that_are_missing_or_empty(installation: Installation, 
 
 
 @pytest.mark.parametrize("pattern", ["(?:a+)+!(?P<year>x)?", "(?:a|a)*(?:a|aa)+$"])
-def test_a_file_name_pattern_that_would_backtrack_forever_takes_no_time(pattern: str, installation: Installation) -> None:
+def test_a_file_name_pattern_that_would_backtrack_forever_takes_no_time(
+    pattern: str, installation: Installation
+) -> None:
     """RE2 has no backtracking; what it cannot do (back references) it refuses."""
     dates = r"(?P<year>\d{4})-(?P<month>\d{2})-(?P<day>\d{2})"
     pattern = pattern.replace("(?P<year>x)?", "")
@@ -278,11 +285,15 @@ def test_contracts_this_user_may_not_read(open_to_all: Installation) -> None:
     (open_to_all.contracts / "orders.odcs.yaml").chmod(0o000)
     one = as_nobody("status", "orders")
     assert one.returncode == 2
-    assert "orders.odcs.yaml: the file: it cannot be read: Permission denied. Give this user access to it." in one.stderr
+    assert (
+        "orders.odcs.yaml: the file: it cannot be read: Permission denied. Give this user access to it." in one.stderr
+    )
     open_to_all.contracts.chmod(0o000)
     all_of_them = as_nobody("status")
     assert all_of_them.returncode == 2
-    assert f"contract folder {open_to_all.contracts}: Permission denied. Give this user access to it" in all_of_them.stderr
+    assert (
+        f"contract folder {open_to_all.contracts}: Permission denied. Give this user access to it" in all_of_them.stderr
+    )
 
 
 def test_a_home_that_cannot_be_made(installation: Installation, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -301,7 +312,11 @@ def test_a_home_that_cannot_be_made(installation: Installation, monkeypatch: pyt
     [
         pytest.param("readme.csv", "the name does not match the contract's fileNamePattern", id="no key"),
         pytest.param("orders-2024-02-30.csv", "there is no such day", id="no such day"),
-        pytest.param("orders-2023-12-31.csv", "partition 2023-12-31 is outside the calendar, which goes from 2024-01-01", id="too early"),
+        pytest.param(
+            "orders-2023-12-31.csv",
+            "partition 2023-12-31 is outside the calendar, which goes from 2024-01-01",
+            id="too early",
+        ),
         pytest.param("orders-2999-01-01.csv", "partition 2999-01-01 is outside the calendar", id="in the future"),
     ],
 )
@@ -333,7 +348,10 @@ def special(kind: str, path: Path) -> None:
 @pytest.mark.parametrize(
     ("kind", "said"),
     [
-        ("link that leaves", "it is a symbolic link that leaves the drop folder. Put the file itself into the drop folder."),
+        (
+            "link that leaves",
+            "it is a symbolic link that leaves the drop folder. Put the file itself into the drop folder.",
+        ),
         ("link to nothing", "it is a symbolic link to nothing. Put the file itself into the drop folder."),
         ("FIFO", "it is a FIFO, a socket or a device, and is never opened. Drop a plain file."),
         ("device", "it is a FIFO, a socket or a device, and is never opened. Drop a plain file."),
@@ -473,14 +491,16 @@ def test_html_markdown_and_terminal_escapes_in_values(installation: Installation
 def small_disk(folder: Path, megabytes: int) -> Iterator[None]:
     """A file system of that size at `folder`."""
     made = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", f"size={megabytes}m", "tmpfs", str(folder)], capture_output=True, check=False
+        ["/bin/mount", "-t", "tmpfs", "-o", f"size={megabytes}m", "tmpfs", str(folder)],
+        capture_output=True,
+        check=False,
     )
     if made.returncode:
         pytest.skip(f"no small disk can be mounted here, so none can be filled: {made.stderr.decode().strip()}")
     try:
         yield
     finally:
-        subprocess.run(["umount", "--lazy", str(folder)], check=True)
+        subprocess.run(["/bin/umount", "--lazy", str(folder)], check=True)
 
 
 @pytest.mark.parametrize(
@@ -514,7 +534,9 @@ def test_a_full_disk_leaves_the_old_version_readable(
         assert installation.hashgate("verify", "orders").code == 0
 
 
-@pytest.mark.parametrize("command", [["scan"], ["status"], ["plan"], ["query", "SELECT 1 FROM orders"], ["ingest", "orders"]])
+@pytest.mark.parametrize(
+    "command", [["scan"], ["status"], ["plan"], ["query", "SELECT 1 FROM orders"], ["ingest", "orders"]]
+)
 def test_a_database_of_a_newer_schema(command: list[str], installation: Installation) -> None:
     installation.drop("2024-01-01")
     installation.build()

@@ -1,7 +1,7 @@
 """The documentation says what there is, and what it shows is what happens.
 
-In a block of kind `console`, a line that begins with `$ ` is run by bash, in order, one working folder a page: contracts
-lie in `contracts/odcs`, six days of flights in `.hashgate/drops/flights`. It must end with 0, or with N when ` # exit N`
+In a block of kind `console`, a line that begins with `$ ` is run by bash, in order, one working folder a page, with
+contracts in `contracts/odcs`, six days of flights in `.hashgate/drops/flights`. It must end with 0, or N if ` # exit N`
 ends the line. What follows is the output it must have, up to digests, times and the width of columns; a line `...`
 stands for any number of lines. Commands other than those of `RUNNABLE` are not run.
 
@@ -67,11 +67,13 @@ WORDS = ("late", "+5 min", "#N/A")
 
 
 def write_drops(folder: Path) -> None:
-    """Six days of sixty flights; on 2013-01-05 three more with words for a delay, 2013-01-06 is mostly an error page."""
+    """Six days of sixty flights; 2013-01-05 has three more, with words for a delay; 2013-01-06 is an error page."""
     for day in range(1, 7):
         rows = [flight(day, line, again * 10_000) for again in range(12) for line in FLIGHTS]
         if day == 5:
-            rows += [flight(day, FLIGHTS[0].replace("515,2,", f"515,{word},"), 1_000_000 + n) for n, word in enumerate(WORDS)]
+            rows += [
+                flight(day, FLIGHTS[0].replace("515,2,", f"515,{word},"), 1_000_000 + n) for n, word in enumerate(WORDS)
+            ]
         if day == 6:
             rows = [*rows[:1], *(f"<p>503 Service Unavailable, line {n}</p>" for n in range(40))]
         (folder / f"flights-2013-01-{day:02d}.csv").write_text("\n".join([HEADER, *rows, ""]))
@@ -108,7 +110,7 @@ def run(command: str, folder: Path) -> tuple[int, list[str]]:
     settings |= {"PYTHONPATH": str(ROOT), "DAGSTER_DISABLE_TELEMETRY": "yes", "PWD": str(folder), "LC_ALL": "C.UTF-8"}
     settings["PATH"] = f"{folder / '.tools'}:{settings.get('PATH', '')}"
     ran = subprocess.run(
-        ["bash", "-c", command],
+        ["/bin/bash", "-c", command],
         cwd=folder,
         env=settings,
         stdout=subprocess.PIPE,
@@ -165,7 +167,9 @@ def test_what_a_page_shows_is_what_happens(page: Path, page_folder: Path) -> Non
         page.write_text(text)
 
 
-def commands(parser: argparse.ArgumentParser, words: tuple[str, ...] = ()) -> Iterator[tuple[str, argparse.ArgumentParser]]:
+def commands(
+    parser: argparse.ArgumentParser, words: tuple[str, ...] = ()
+) -> Iterator[tuple[str, argparse.ArgumentParser]]:
     below = [action for action in parser._actions if isinstance(action, argparse._SubParsersAction)]
     if not below:
         yield " ".join(words), parser
@@ -199,7 +203,7 @@ def test_the_pages_show_no_command_or_option_that_there_is_not() -> None:
             assert shown[0] in {*COMMANDS, "contract"}, f"{page.name}: hashgate {shown[0]}"
             parser = COMMANDS.get(shown[0])
             options = {o for a in parser._actions for o in a.option_strings} if parser else set()
-            named = {option for option in re.findall(r"(?<![\w-])--[a-z-]+", shown[1])}
+            named = set(re.findall(r"(?<![\w-])--[a-z-]+", shown[1]))
             assert named <= options, f"{page.name}: hashgate {shown[0]} {named - options}"
 
 
@@ -224,12 +228,16 @@ def test_every_error_is_in_the_table_of_errors_with_its_exit_code() -> None:
 
 
 def test_every_setting_is_explained_and_every_explained_setting_exists() -> None:
-    sources = [p for name in ("contracts", "resources", "platform_assets", "sensors") for p in (ROOT / name).rglob("*.py")]
+    sources = [
+        p for name in ("contracts", "resources", "platform_assets", "sensors") for p in (ROOT / name).rglob("*.py")
+    ]
     used = {name for path in sources for name in re.findall(r"HASHGATE_[A-Z]+", path.read_text())}
     table = set(re.findall(r"^\| `(HASHGATE_[A-Z]+)` \|", CLI_PAGE.read_text(), re.MULTILINE))
     assert table == used
     shown = {name for page in PAGES for name in re.findall(r"HASHGATE_[A-Z]+", page.read_text())}
-    for_tests = {name for path in (ROOT / "tests").rglob("*.py") for name in re.findall(r"HASHGATE_[A-Z_]+", path.read_text())}
+    for_tests = {
+        name for path in (ROOT / "tests").rglob("*.py") for name in re.findall(r"HASHGATE_[A-Z_]+", path.read_text())
+    }
     assert shown <= used | for_tests
 
 

@@ -69,7 +69,7 @@ class _Parser(argparse.ArgumentParser):
         known = [str(choice) for choice in action.choices]
         near = difflib.get_close_matches(str(value), known, n=1)
         hint = f" Did you mean {near[0]}?" if near else ""
-        name = "command" if isinstance(action, argparse._SubParsersAction) else "/".join(action.option_strings)  # noqa: SLF001
+        name = "command" if action.dest == argparse.SUPPRESS else "/".join(action.option_strings)  # noqa: SLF001
         text = f"there is no {name} {value!r}.{hint} There are: {', '.join(known)}. See `{self.prog} --help`."
         raise UsageError(text, command=self.prog, value=value, known=known)
 
@@ -116,12 +116,19 @@ def wants_json(given: Sequence[str]) -> bool:
     return "--json" in given
 
 
-_Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
+_Commands: TypeAlias = "argparse._SubParsersAction[_Parser]"
 """What `add_subparsers` gives; argparse has no public name for it."""
 
 
 def _add(
-    commands: _Commands, name: str, module: str, *, function: str | None = None, does: str, details: str, examples: Sequence[str]
+    commands: _Commands,
+    name: str,
+    module: str,
+    *,
+    function: str | None = None,
+    does: str,
+    details: str,
+    examples: Sequence[str],
 ) -> argparse.ArgumentParser:
     heading = "example" if len(examples) == 1 else "examples"
     parser: argparse.ArgumentParser = commands.add_parser(
@@ -144,7 +151,7 @@ def _add_scan(commands: _Commands) -> None:
         "scan",
         "looking",
         does="look for new and changed files in the drop folder",
-        details="One stat a file; what was found is remembered.\nEnds with 1 when a file cannot be taken.",
+        details=("One stat a file; what was found is remembered. Ends with 1 when a file cannot be taken."),
         examples=["hashgate scan flights"],
     )
     parser.add_argument("table", nargs="?", metavar="TABLE", help="a table (default: all)")
@@ -156,7 +163,10 @@ def _add_plan(commands: _Commands) -> None:
         "plan",
         "planning",
         does="show what `ingest` would do, and change nothing",
-        details="Expected outputs with their versions,\nwhat is skipped and why, drift of new files against the contract, permissions.",
+        details=(
+            "Expected outputs with their versions, what is skipped and why, drift of new files against the "
+            "contract, permissions."
+        ),
         examples=["hashgate plan flights", "hashgate plan --json"],
     )
     parser.add_argument("table", nargs="?", metavar="TABLE", help="a table (default: all)")
@@ -169,7 +179,10 @@ def _add_ingest(commands: _Commands) -> None:
         "ingest",
         "ingesting",
         does="take new files in, and publish what passes its gates",
-        details="Runs the table's Dagster assets in this\nprocess and records the run in the Dagster instance. Ends with 1 when a partition is held or a file cannot be taken.",
+        details=(
+            "Runs the table's Dagster assets in this process and records the run in the Dagster instance. Ends "
+            "with 1 when a partition is held or a file cannot be taken."
+        ),
         examples=[
             "hashgate ingest flights",
             "hashgate ingest flights --partition 2013-01-15",
@@ -190,7 +203,10 @@ def _add_status(commands: _Commands) -> None:
         "status",
         "looking",
         does="show where every partition stands",
-        details="published, held, pending or empty. Ends with 1 when\nsomething is held or a file cannot be taken. With --json, one entry a partition.",
+        details=(
+            "published, held, pending or empty. Ends with 1 when something is held or a file cannot be taken. "
+            "With --json, one entry a partition."
+        ),
         examples=["hashgate status", "hashgate status flights --explain"],
     )
     parser.add_argument("table", nargs="?", metavar="TABLE", help="a table (default: all)")
@@ -205,14 +221,19 @@ def _add_query(commands: _Commands) -> None:
         "query",
         "querying",
         does="ask one SELECT over the published tables",
-        details="Each table is a view with exactly the rows of its current,\npassed versions. Nothing else can be read, and nothing written.",
+        details=(
+            "Each table is a view with exactly the rows of its current, passed versions. Nothing else can be "
+            "read, and nothing written."
+        ),
         examples=[
             'hashgate query "SELECT carrier, count(*) AS flights FROM flights GROUP BY ALL ORDER BY 2 DESC"',
             'hashgate query "SELECT * FROM flights" --format parquet --output flights.parquet',
         ],
     )
     parser.add_argument("sql", metavar="SQL", help="one SELECT statement; `-` reads it from standard input")
-    parser.add_argument("--format", choices=QUERY_FORMATS, help="default: table; with --json json, with --output by its suffix")
+    parser.add_argument(
+        "--format", choices=QUERY_FORMATS, help="default: table; with --json json, with --output by its suffix"
+    )
     parser.add_argument("--output", metavar="F", help="write into this new file, complete or not at all")
 
 
@@ -237,7 +258,11 @@ def _add_verify(commands: _Commands) -> None:
         "verify",
         "verifying",
         does="read everything again and compare it with what was published",
-        details="The chain of versions, receipts,\nindexes, every file, and the captured drops, which are framed again and judged by every gate. Takes nothing from\nearlier verifications. Ends with 1 when something is not what it was.",
+        details=(
+            "The chain of versions, receipts, indexes, every file, and the captured drops, which are framed "
+            "again and judged by every gate. Takes nothing from earlier verifications. Ends with 1 when "
+            "something is not what it was."
+        ),
         examples=["hashgate verify flights", "hashgate verify flights --partition 2013-01-15"],
     )
     parser.add_argument("table", nargs="?", metavar="TABLE", help="a table (default: all)")
@@ -246,7 +271,10 @@ def _add_verify(commands: _Commands) -> None:
 
 def _add_contract(commands: _Commands) -> None:
     parser = commands.add_parser(
-        "contract", help="check a table contract, or draft one", description="Check a table contract, or draft one.", allow_abbrev=False
+        "contract",
+        help="check a table contract, or draft one",
+        description="Check a table contract, or draft one.",
+        allow_abbrev=False,
     )
     actions = parser.add_subparsers(title="commands", metavar="COMMAND", required=True, parser_class=_Parser)
     lint = _add(
@@ -254,7 +282,7 @@ def _add_contract(commands: _Commands) -> None:
         "lint",
         "contracting",
         does="say everything that is wrong with contracts",
-        details="Each problem with its line and its remedy.\nEnds with 2 when there is any.",
+        details=("Each problem with its line and its remedy. Ends with 2 when there is any."),
         examples=["hashgate contract lint", "hashgate contract lint contracts/odcs/flights.odcs.yaml"],
     )
     lint.add_argument("path", nargs="?", metavar="PATH", help="a file or folder (default: the contract folders)")
@@ -263,8 +291,13 @@ def _add_contract(commands: _Commands) -> None:
         "infer",
         "contracting",
         does="draft a contract from sample files",
-        details="Prints the YAML; a preview of the first 20 rows as they would be\nread, and how the files' schemas differ, go to standard error.",
-        examples=["hashgate contract infer drops/flights/*.csv --table flights --output contracts/odcs/flights.odcs.yaml"],
+        details=(
+            "Prints the YAML; a preview of the first 20 rows as they would be read, and how the files' schemas "
+            "differ, go to standard error."
+        ),
+        examples=[
+            "hashgate contract infer drops/flights/*.csv --table flights --output contracts/odcs/flights.odcs.yaml"
+        ],
     )
     infer.add_argument("files", nargs="+", metavar="FILE", help="sample files of one table")
     infer.add_argument("--table", required=True, metavar="NAME", help="the table's name")

@@ -28,7 +28,9 @@ def asked_contracts(workspace: Workspace, table: str | None) -> list[TableContra
     registry = workspace.contracts
     if not registry.contracts and not registry.problems:
         folders = ", ".join(map(str, registry.folders))
-        msg = f"there is no contract (*.odcs.yaml) in {folders}. Write one, or draft one with `hashgate contract infer`."
+        msg = (
+            f"there is no contract (*.odcs.yaml) in {folders}. Write one, or draft one with `hashgate contract infer`."
+        )
         raise ConfigurationError(msg, folders=[str(folder) for folder in registry.folders])
     return list(registry.contracts.values())
 
@@ -51,7 +53,8 @@ def checked_partitions(contract: TableContract, keys: Sequence[str] | None, now:
         try:
             window = window_of(contract.partitioning, key)
         except UsageError as error:
-            raise UsageError(f"{contract.table}: {error}", table=contract.table, **error.evidence) from None
+            msg = f"{contract.table}: {error}"
+            raise UsageError(msg, table=contract.table, **error.evidence) from None
         if window.start > now:
             msg = f"{contract.table}: partition {key} has not begun; the newest one is {last}. Ask for one up to it."
             raise UsageError(msg, table=contract.table, partition=key, last=last)

@@ -68,7 +68,9 @@ def infer(arguments: Arguments, terminal: Terminal) -> int:
     for line in _remarks(draft):
         terminal.note(neutralized(line))
     if output is not None:
-        terminal.line(f"written: {neutralized(str(output))}. Look at its lines with `# LOOK`, then: hashgate contract lint")
+        terminal.line(
+            f"written: {neutralized(str(output))}. Look at its lines with `# LOOK`, then: hashgate contract lint"
+        )
     return 0
 
 
@@ -114,7 +116,8 @@ def _sample(path: Path, drops: Path) -> Sample:
 
 def _remarks(draft: InferredContract) -> list[str]:
     said = [f"schema difference: {difference}" for difference in draft.schema_differences]
-    said.append(f"{counted(draft.trial.records, 'sample record')} judged under the draft, {draft.trial.quarantined:,} to quarantine")
+    judged = counted(draft.trial.records, "sample record")
+    said.append(f"{judged} judged under the draft, {draft.trial.quarantined:,} to quarantine")
     said += [f"  {count:,} x {reason}" for reason, count in draft.trial.reasons.items()]
     said.append(f"preview, {counted(draft.preview.num_rows, 'row')}, digest {short_digest(draft.preview_digest)}")
     names = draft.preview.column_names

@@ -26,7 +26,7 @@ from resources.file_catalogue import KnownFile
 from resources.workspace import Workspace
 
 _BRIDGED = 31
-"""Runs cover contiguous ranges: a gap of so many partitions without work is run through, which costs less than a run."""
+"""Runs cover contiguous ranges: a gap of so many partitions without work is run through, cheaper than another run."""
 
 _SHOWN = 10
 _REASONS_SHOWN = 5
@@ -65,7 +65,7 @@ def ingest(arguments: Arguments, terminal: Terminal) -> int:
     work = _work(workspace, contract, arguments)
     started = time.monotonic()
     try:
-        with terminal.progress(len(work.keys), "partition") as progress:
+        with terminal.progress(len(work.wanted), "partition") as progress:
             done = run_ingest(
                 workspace,
                 contract.table,
@@ -105,7 +105,7 @@ def _work(workspace: Workspace, contract: TableContract, arguments: Arguments) -
 
 
 def _bridged(statuses: Sequence[PartitionStatus], wanted: set[str]) -> list[str]:
-    """The wanted partitions, and small gaps between them that cost nothing to run through: no held one is tried again."""
+    """The wanted partitions, and the small gaps between them; not a gap with a held one, which would be tried again."""
     keys: list[str] = []
     gap: list[PartitionStatus] = []
     for status in statuses:
@@ -129,7 +129,8 @@ def _heard(work: _Work, progress: Progress, ended: Ended) -> None:
         work.ended.append(ended)
     if ended.ending in _BAD:
         progress.say(neutralized(f"{ended.ending}: {ended.partition}: {ended.why}"))
-    progress.advance(ended.partition)
+    if ended.partition in work.wanted:
+        progress.advance(ended.partition)
 
 
 def _counts_in_words(work: _Work) -> str:
@@ -222,7 +223,9 @@ def _say_bad(terminal: Terminal, work: _Work) -> None:
         if len(some) > _SHOWN:
             terminal.line(f"  and {counted(len(some) - _SHOWN, 'more partition')}: hashgate status {table}")
         if ending is Ending.HELD:
-            terminal.line(f"  Nobody reads a held candidate. Look: hashgate quarantine {table} --partition {some[0].partition}")
+            terminal.line(
+                f"  Nobody reads a held candidate. Look: hashgate quarantine {table} --partition {some[0].partition}"
+            )
     if work.still_held:
         shown = ", ".join(work.still_held[:3]) + (" and more" if len(work.still_held) > 3 else "")
         terminal.line()

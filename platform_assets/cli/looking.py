@@ -109,7 +109,9 @@ def say_problems(terminal: Terminal, problems: Sequence[dict[str, str]]) -> None
     terminal.line()
     terminal.line(terminal.coloured(f"{counted(len(problems), 'file')} cannot be taken", Colour.YELLOW))
     for problem in problems[:_SHOWN]:
-        terminal.line(f"  {neutralized(problem['path'])}: {neutralized(problem['problem'])}. {neutralized(problem['fix'])}")
+        terminal.line(
+            f"  {neutralized(problem['path'])}: {neutralized(problem['problem'])}. {neutralized(problem['fix'])}"
+        )
     _say_more(terminal, len(problems) - _SHOWN, "see them all with --json")
 
 
@@ -136,7 +138,9 @@ def _say_status(
 ) -> None:
     bounds = f", {statuses[0].key} to {statuses[-1].key}" if len(statuses) > 1 else ""
     title = terminal.coloured(contract.table, Colour.BOLD)
-    terminal.line(f"{title}  {counted(len(statuses), 'partition')}{bounds}" if statuses else f"{title}  no drop has come yet")
+    terminal.line(
+        f"{title}  {counted(len(statuses), 'partition')}{bounds}" if statuses else f"{title}  no drop has come yet"
+    )
     if arguments.all or arguments.partition:
         _say_each(terminal, statuses)
     else:

@@ -52,7 +52,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     except SystemExit as end:  # argparse after --help and --version
         return int(end.code or 0)
     except KeyboardInterrupt:
-        terminal.note("")
         _say(terminal, given, "Interrupted", interruption(given), INTERRUPTED)
         return INTERRUPTED
     except BrokenPipeError:
@@ -71,7 +70,8 @@ def main(argv: Sequence[str] | None = None) -> int:
             said = f"{error}. Free some space and run it again: what was published stays readable."
             _say(terminal, given, "StoreError", said, StoreError.exit_code)
             return StoreError.exit_code
-        said = f"{type(error).__name__}: {error}. This is a defect of hashgate: run it again with --traceback and report what it shows."
+        what_to_do = "This is a defect of hashgate: run it again with --traceback and report what it shows."
+        said = f"{type(error).__name__}: {error}. {what_to_do}"
         _say(terminal, given, "Defect", said, DEFECT)
         return DEFECT
     return code
@@ -88,7 +88,7 @@ def interruption(given: Sequence[str]) -> str:
 
 
 def _is_full_disk(error: Exception) -> bool:
-    """Whether a library (SQLite under Dagster, mostly) met a full disk; the platform's own writers say so themselves."""
+    """Whether a library (mostly SQLite under Dagster) met a full disk; the platform's own writers say it themselves."""
     full = isinstance(error, OSError) and error.errno in {errno.ENOSPC, errno.EDQUOT}
     return full or "database or disk is full" in str(error)
 

@@ -196,7 +196,9 @@ def _permissions(workspace: Workspace) -> list[Permission]:
     settings = workspace.settings
     return [
         Permission("store can be written", str(settings.store), os.access(_nearest(settings.store), os.W_OK | os.X_OK)),
-        Permission("staging can be written", str(settings.staging), os.access(_nearest(settings.staging), os.W_OK | os.X_OK)),
+        Permission(
+            "staging can be written", str(settings.staging), os.access(_nearest(settings.staging), os.W_OK | os.X_OK)
+        ),
         Permission("drops can be read", str(settings.drops), os.access(settings.drops, os.R_OK | os.X_OK)),
     ]
 

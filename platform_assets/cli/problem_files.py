@@ -1,4 +1,4 @@
-"""Why a file in the drop folder cannot be taken, in words: the codes that a scan leaves, what they mean, the way out."""
+"""Why a file in the drop folder cannot be taken: the codes that a scan leaves, what they mean, the way out."""
 
 from __future__ import annotations
 

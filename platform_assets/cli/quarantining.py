@@ -35,7 +35,9 @@ def quarantine(arguments: Arguments, terminal: Terminal) -> int:
             reasons = [dataclasses.asdict(count) for count in counts]
             say_json(terminal, {"table": contract.table, "records": total, "reasons": reasons})
         else:
-            by_partition = [(v.candidate.partition, v.candidate.quarantined_rows, v.candidate.records, v.kind) for v in versions]
+            by_partition = [
+                (v.candidate.partition, v.candidate.quarantined_rows, v.candidate.records, v.kind) for v in versions
+            ]
             _say_counts(terminal, contract.table, total, counts, by_partition)
         return 0
     limit = arguments.limit or None
@@ -83,7 +85,9 @@ def _say_counts(
     terminal.line()
     rows = [("records", "share", "partition", "")]
     worst = sorted(some, key=lambda row: (-row[1], row[0]))
-    rows += [(f"{bad:,}", f"{bad / all_:.1%}", key, "held" if kind == "held" else "") for key, bad, all_, kind in worst[:10]]
+    rows += [
+        (f"{bad:,}", f"{bad / all_:.1%}", key, "held" if kind == "held" else "") for key, bad, all_, kind in worst[:10]
+    ]
     terminal.table(rows, right=(0, 1))
     if len(worst) > 10:
         terminal.line(f"  and {counted(len(worst) - 10, 'more partition')}")
@@ -102,7 +106,9 @@ def _say_records(terminal: Terminal, records: Sequence[QuarantinedRecord]) -> No
             terminal.line(f"  {where}, record {record.record:,} ({place})")
             for reason in record.reasons:
                 terminal.line(f"    {_spoken(reason)}")
-            terminal.line(terminal.coloured(f"    | {shortened(record.raw.rstrip(chr(10) + chr(13)), _RAW_COLUMNS)}", Colour.DIM))
+            terminal.line(
+                terminal.coloured(f"    | {shortened(record.raw.rstrip(chr(10) + chr(13)), _RAW_COLUMNS)}", Colour.DIM)
+            )
 
 
 def _spoken(reason: dict[str, str | None]) -> str:

@@ -68,7 +68,7 @@ def _form(arguments: Arguments, output: Path | None) -> str:
     form = arguments.format or ("json" if arguments.json and output is None else by_suffix)
     if form is None and output is not None:
         known = ", ".join(_BY_SUFFIX)
-        msg = f"{output}: no format is known for this suffix. Name it with --format, or end the file's name in one of {known}."
+        msg = f"{output}: no format is known for this suffix. Name it with --format, or use one of {known}."
         raise UsageError(msg, path=str(output))
     if form == "parquet" and output is None:
         msg = "Parquet is no text, so it cannot go to the terminal. Name a file with --output."

@@ -16,7 +16,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from itertools import pairwise
-from typing import TextIO
+from typing import Self, TextIO
 
 DIGEST_DIGITS = 12
 _MAXIMUM_CELL = 60
@@ -43,7 +43,9 @@ def neutralized(text: str) -> str:
 def _escaped(sign: str) -> str:
     known = {"\n": r"\n", "\r": r"\r", "\t": r"\t"}
     code = ord(sign)
-    return known.get(sign) or (f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}")
+    return known.get(sign) or (
+        f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
+    )
 
 
 def shortened(text: str, columns: int = _MAXIMUM_CELL) -> str:
@@ -85,7 +87,7 @@ def counted(number: int, singular: str, plural: str | None = None) -> str:
 
 
 def ranges(keys: Sequence[str], calendar: Sequence[str]) -> list[str]:
-    """Runs of neighbouring keys as `FIRST...LAST`; neighbours are those of `calendar`, which holds all keys in order."""
+    """Runs of neighbouring keys as `FIRST...LAST`; neighbours are so in `calendar`, which holds all keys in order."""
     position = {key: at for at, key in enumerate(calendar)}
     ordered = sorted(keys, key=position.__getitem__)
     starts = [key for before, key in pairwise(["", *ordered]) if not before or position[key] - position[before] > 1]
@@ -157,7 +159,8 @@ def is_terminal(stream: TextIO) -> bool:
 def _width(text: str) -> int:
     """Columns that a terminal gives to the text: two for wide signs, none for combining ones. Source: UAX #11."""
     return sum(
-        0 if unicodedata.combining(sign) else 2 if unicodedata.east_asian_width(sign) in {"W", "F"} else 1 for sign in text
+        0 if unicodedata.combining(sign) else 2 if unicodedata.east_asian_width(sign) in {"W", "F"} else 1
+        for sign in text
     )
 
 
@@ -175,7 +178,7 @@ class Progress:
         self._started = self._shown_at = time.monotonic()
         self._draws = is_terminal(terminal.err) and terminal.environment.get("TERM") != "dumb"
 
-    def __enter__(self) -> Progress:
+    def __enter__(self) -> Self:
         self._draw("")
         return self
 
@@ -207,7 +210,8 @@ class Progress:
         bar = "█" * round(share * _BAR_WIDTH)
         spent = time.monotonic() - self._started
         left = f"  {human_duration(spent / share - spent)} left" if 0 < share < 1 else ""
-        text = f"{bar:░<{_BAR_WIDTH}} {share:4.0%}  {self.done:,} of {counted(self.total, self._unit)}{left}  {shortened(label, 24)}"
+        done = f"{self.done:,} of {counted(self.total, self._unit)}"
+        text = f"{bar:░<{_BAR_WIDTH}} {share:4.0%}  {done}{left}  {shortened(label, 24)}"
         self._terminal.err.write(f"\r\x1b[2K{text}")
         self._terminal.err.flush()
 

@@ -68,10 +68,13 @@ def _say(terminal: Terminal, report: VerificationReport, seconds: float) -> None
         ("records framed again", f"{report.records:,}"),
         ("gates run again", f"{report.gates:,}"),
     ]
-    terminal.table([*rows, *([("drops in the capture log", f"{report.captures:,}")] if report.captures else [])], right=(1,))
+    terminal.table(
+        [*rows, *([("drops in the capture log", f"{report.captures:,}")] if report.captures else [])], right=(1,)
+    )
     if report.not_judged:
         some = ", ".join(report.not_judged[:3]) + (" and more" if len(report.not_judged) > 3 else "")
-        terminal.line(f"  {counted(len(report.not_judged), 'partition')} hashed but not judged again: the contract changed ({some})")
+        number = counted(len(report.not_judged), "partition")
+        terminal.line(f"  {number} hashed but not judged again: the contract changed ({some})")
     if report.sound:
         terminal.line(terminal.coloured("  everything is as it was published", Colour.GREEN))
         return

@@ -39,7 +39,10 @@ def published_tables(workspace: Workspace, names: Iterable[str]) -> tuple[list[P
 def unread_tables(workspace: Workspace) -> tuple[list[PublishedTable], dict[str, str]]:
     """All tables by name alone, nothing opened; and those whose contract is broken, by the name of its file."""
     tables = [PublishedTable(c.table, (), c.table_schema) for c in workspace.contracts.contracts.values()]
-    broken = {Path(problem.evidence["contract"]).name.partition(".")[0]: str(problem) for problem in workspace.contracts.problems}
+    broken = {
+        Path(problem.evidence["contract"]).name.partition(".")[0]: str(problem)
+        for problem in workspace.contracts.problems
+    }
     return tables, {name: why for name, why in broken.items() if name not in workspace.contracts.contracts}
 
 

@@ -60,7 +60,9 @@ class ReasonCount:
     """One of the values, the first in order."""
 
 
-def versions_to_mend(workspace: Workspace, contract: TableContract, partitions: Sequence[str] | None = None) -> list[Commit]:
+def versions_to_mend(
+    workspace: Workspace, contract: TableContract, partitions: Sequence[str] | None = None
+) -> list[Commit]:
     """Per partition the held candidate, if what is there now is held, else the current version."""
     wanted = None if partitions is None else set(partitions)
     versions: list[Commit] = []
@@ -77,14 +79,18 @@ def versions_to_mend(workspace: Workspace, contract: TableContract, partitions: 
     return versions
 
 
-def quarantined_records(workspace: Workspace, versions: Sequence[Commit], limit: int | None = None) -> list[QuarantinedRecord]:
+def quarantined_records(
+    workspace: Workspace, versions: Sequence[Commit], limit: int | None = None
+) -> list[QuarantinedRecord]:
     """The refused records of `versions`, by partition, drop and place, at most `limit`.
 
     Raises:
         DigestMismatchError, StoreError: A file is not what was published.
     """
     by_partition = {version.candidate.partition: version for version in versions}
-    names = {key: _names(workspace, version) for key, version in by_partition.items() if version.candidate.quarantined_rows}
+    names = {
+        key: _names(workspace, version) for key, version in by_partition.items() if version.candidate.quarantined_rows
+    }
     found: list[QuarantinedRecord] = []
     for files in _files(workspace, versions):
         left = None if limit is None else limit - len(found)

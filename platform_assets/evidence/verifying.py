@@ -27,10 +27,14 @@ from resources.table_reader import INDEX, numbered_key, segment_prefix, table_pr
 from resources.workspace import Workspace
 
 REINGEST = "Restore the object from a backup, or ingest the partition again with --force."
-DROP_AGAIN = "Restore the object from a backup; or move it out of the store, drop the same file again and ingest the partition."
+DROP_AGAIN = (
+    "Restore the object from a backup; or move it out of the store, drop the same file again and ingest the partition."
+)
 _LINK = re.compile(r"[0-9]{8}\.json")
 RESTORE = "Restore the object from a backup of the store."
-RESTORE_OLD = "Only an older version needs it, and readers do not: restore the object from a backup of the store to have it back."
+RESTORE_OLD = (
+    "Only an older version needs it, and readers do not: restore the object from a backup of the store to have it back."
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,9 +148,9 @@ class _Verification:
         for version in [*self._held(key), *reversed(versions)]:  # what is in use first: its way back is the shorter one
             self._report.receipts += len(version.receipts)
             fix = REINGEST if version is head or version.kind == "held" else RESTORE_OLD
-            whole = all([self._check_segment(entry, fix) for entry in _entries(version)])
+            whole = min([self._check_segment(entry, fix) for entry in _entries(version)], default=True)
             snapshot = self._snapshot(version)
-            drops = snapshot is not None and all([self._check_drop(ref) for ref in snapshot.inputs])
+            drops = snapshot is not None and min([self._check_drop(ref) for ref in snapshot.inputs], default=True)
             if version is head and snapshot is not None and whole and drops:
                 self._judge_again(version, snapshot)
 
@@ -162,7 +166,9 @@ class _Verification:
                 parent = None
                 continue
             if parent is not None and version.parent != parent:
-                self._found(f"{folder}/{number:08d}.json", f"its parent should be {parent}, but is {version.parent}", RESTORE)
+                self._found(
+                    f"{folder}/{number:08d}.json", f"its parent should be {parent}, but is {version.parent}", RESTORE
+                )
             parent = version.digest
             self._report.versions += 1
             yield version
@@ -184,10 +190,12 @@ class _Verification:
                 self._found(f"{folder}/{name}", f"it is no held candidate any more: {_first_line(error)}", REINGEST)
 
     def _once(self, digest: Digest, check: Callable[[], None]) -> bool:
-        """Check what has `digest`, if that was not done for another version; what was found counts for this one, too."""
+        """Check what has `digest`, unless that was done for another version; what was found counts here, too."""
         if digest in self._checked:
             found = [replace(corruption, partition=self._partition) for corruption in self._checked[digest]]
-            self._report.corruptions += [corruption for corruption in found if corruption not in self._report.corruptions]
+            self._report.corruptions += [
+                corruption for corruption in found if corruption not in self._report.corruptions
+            ]
         else:
             before = len(self._report.corruptions)
             check()
@@ -198,7 +206,7 @@ class _Verification:
         return self._once(entry.content, lambda: self._look_at_segment(entry, fix))
 
     def _look_at_segment(self, entry: SegmentEntry, fix: str) -> None:
-        """The index has the segment's name and says what the version says; exactly its files are there, each as it was."""
+        """The index has the segment's name and says what the version says; its files are there alone, as they were."""
         self._report.segments += 1
         prefix = segment_prefix(self._contract.table, entry.view_key, entry.content)
         try:
@@ -277,7 +285,10 @@ class _Verification:
             recipe = expected_partition_view(contract, candidate.parser, snapshot.inputs).key
             if recipe != candidate.view_key:
                 self._found(where, f"its recipe is {recipe}, but it says {candidate.view_key}", REINGEST)
-        folders = {e.content: self._store.path(segment_prefix(contract.table, e.view_key, e.content)) for e in _entries(version)}
+        folders = {
+            e.content: self._store.path(segment_prefix(contract.table, e.view_key, e.content))
+            for e in _entries(version)
+        }
         receipts = judge(StagedCandidate(candidate, snapshot, contract, folders), self._store)
         for before, now in zip(version.receipts, receipts, strict=True):
             self._report.gates += 1
@@ -293,7 +304,9 @@ class _Verification:
         if now.verdict is Verdict.PASS:
             return
         finding = now.findings[0] if now.findings else None
-        said = f"{finding.subject}: expected {finding.expected}, observed {finding.observed}" if finding else now.observed
+        said = (
+            f"{finding.subject}: expected {finding.expected}, observed {finding.observed}" if finding else now.observed
+        )
         self._found(f"gate {now.gate}", f"it said {before.verdict}, and says {now.verdict}: {said}", REINGEST)
 
 

@@ -77,7 +77,9 @@ def _drift(contract: TableContract, file: ListedFile) -> Drift:
         missing=missing,
         undeclared=undeclared,
         likely=_likely(undeclared, missing),
-        consequences=tuple(f"{problem.reason}: {problem.message}. {problem.reason.fix}" for problem in matching.problems),
+        consequences=tuple(
+            f"{problem.reason}: {problem.message}. {problem.reason.fix}" for problem in matching.problems
+        ),
     )
 
 

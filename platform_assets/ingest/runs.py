@@ -14,7 +14,9 @@ from dagster._core.instance.ref import InstanceRef
 from contracts.errors import HashgateError
 from contracts.partitions import keys_between
 from contracts.table_contract import Partitioning, TableContract
-from platform_assets.ingest.ingesting import Ended, TakenIn
+from platform_assets.ingest.ingesting import Ended, Ending, TakenIn
+from platform_assets.ingest.planning import PartitionState, partition_statuses
+from platform_assets.ingest.selecting import scan
 from platform_assets.ingest.table_assets import IngestListener, job_name, operation_name, table_assets
 from resources.dagster_resources import WorkspaceResource
 from resources.gated_io_manager import GatedIOManager
@@ -76,7 +78,7 @@ def run_ingest(
     on_taken_in: OnTakenIn | None = None,
     on_ended: OnEnded | None = None,
 ) -> Ingestion:
-    """Ingest partitions of a table: one run for each contiguous range of them.
+    """Ingest partitions of a table: one run for each contiguous range of those that are not up to date.
 
     Args:
         workspace: The installation; its settings are what the run works with.
@@ -101,13 +103,28 @@ def run_ingest(
     told = _Told(on_taken_in, on_ended)
     job = _job(workspace, contract, told)
     run_ids = []
-    for keys in contiguous_ranges(contract.partitioning, partitions):
+    wanted = sorted(set(partitions))
+    if not force:
+        for done in _up_to_date(workspace, contract, wanted):
+            wanted.remove(done.partition)
+            told.ended(done)
+    for keys in contiguous_ranges(contract.partitioning, wanted):
         result = _execute(job, contract, instance, keys, force=force)
         run_ids.append(result.run_id)
         if told.error is not None:
             raise told.error
         _raise_defect(result)
-    return Ingestion(tuple(told.all_ended), tuple(run_ids))
+    return Ingestion(tuple(sorted(told.all_ended, key=lambda ended: ended.partition)), tuple(run_ids))
+
+
+def _up_to_date(workspace: Workspace, contract: TableContract, partitions: Sequence[str]) -> list[Ended]:
+    """The partitions for which nothing changed: a run over them would only say so."""
+    scan(workspace, contract)
+    return [
+        Ended(contract.table, status.key, Ending.REUSED, workspace.reader.head(contract.table, status.key))
+        for status in partition_statuses(workspace, contract, only=partitions)
+        if status.state is PartitionState.PUBLISHED and not status.outdated
+    ]
 
 
 @contextmanager
@@ -170,8 +187,9 @@ def _raise_defect(result: dg.ExecuteInProcessResult) -> None:
     for event in result.all_events:
         if event.is_step_failure and event.step_failure_data.user_failure_data is None:
             error = event.step_failure_data.error
-            if error is not None and _INTERRUPTED in {error.cls_name, error.cause.cls_name if error.cause else None}:
+            if error is not None and _INTERRUPTED in error.to_string():  # DuckDB wraps what its streams raise
                 raise KeyboardInterrupt
             cause = error.cause or error if error is not None else None
-            msg = f"run {result.run_id} failed: {cause.message.strip() if cause else 'for an unknown reason'}. Its log is in Dagster."
+            said = cause.message.strip() if cause else "for an unknown reason"
+            msg = f"run {result.run_id} failed: {said}. Its log is in Dagster."
             raise DefectiveRunError(msg, run_id=result.run_id)

@@ -140,7 +140,7 @@ def _checks_alone(
     gates = [gate for gate in GATES if gate in {key.name for key in context.selected_asset_check_keys}]
     partitions = list(context.partition_keys)
     yield from recheck(context.instance, workspace, contract, partitions, gates, context.run.run_id)
-    for name in context.selected_output_names:
+    for name in context.op_execution_context.selected_output_names:
         yield dg.Output(None, name)
 
 
@@ -223,8 +223,9 @@ class _Run:
         for ended in batch:
             if ended.selection is not None and selected.get(ended.partition) != ended.selection.snapshot:
                 yield selection_event(self._keys, ended.selection)
-        commits = [e.commit for e in batch if e.commit is not None and told.get(e.partition) != e.commit.digest]
-        yield from tell(self._context.instance, self._workspace, self._contract, commits, self._context.run.run_id)
+        commits = [ended.commit for ended in batch if ended.commit is not None]
+        instance, run_id = self._context.instance, self._context.run.run_id
+        yield from tell(instance, self._workspace, self._contract, commits, run_id, known=told)
         for ended in batch:
             if ended.ending is Ending.FAILED:
                 yield from failure_events(self._keys, ended.partition, GATES, ended.why)
@@ -268,8 +269,9 @@ class _Run:
 
         All is recorded: the outputs must not record it again.
         """
+        selected = self._context.op_execution_context.selected_output_names
         for name, output in self._context.op_def.output_dict.items():
-            if name not in self._context.selected_output_names or (not readable and not output.is_required):
+            if name not in selected or (not readable and not output.is_required):
                 continue
             value = None if output.dagster_type.is_nothing else AlreadyPublished()
             yield dg.Output(value, name, metadata={NOTHING_TO_RECORD: True})

@@ -37,16 +37,32 @@ def told_versions(
 
 
 def tell(
-    instance: dg.DagsterInstance, workspace: Workspace, contract: TableContract, commits: Sequence[Commit], run_id: str
+    instance: dg.DagsterInstance,
+    workspace: Workspace,
+    contract: TableContract,
+    commits: Sequence[Commit],
+    run_id: str,
+    *,
+    known: Mapping[str, str] | None = None,
 ) -> Iterator[AssetMaterialization | AssetCheckEvaluation]:
     """The events of some versions, published or held.
 
     Whoever iterates has each event stored before asking for the next one: a verdict points at the stored
     materialization it speaks of. Without that, Dagster does not count a passed check for the partition.
+
+    Args:
+        instance: Whom it is told to.
+        workspace: The installation.
+        contract: The table's.
+        commits: The versions.
+        run_id: Of the run that tells.
+        known: Per partition the commit that Dagster knows. A version that it knows is not told again, but its verdicts
+            are: a run that plans a check and gives no verdict makes Dagster forget the one before.
     """
     keys = TableKeys(contract.table)
     published = [commit for commit in commits if commit.kind == "publish"]
-    for commit in published:
+    untold = [commit for commit in published if (known or {}).get(commit.candidate.partition) != commit.digest]
+    for commit in untold:
         place = numbered_key(contract.table, "commits", commit.candidate.partition, commit.number)
         yield from version_events(keys, commit, workspace.store.path(place).as_uri())
     targets = stored_materializations(
@@ -57,7 +73,7 @@ def tell(
         target = targets.get(commit.candidate.partition) if commit.kind == "publish" else None
         yield from check_events(keys, commit, first_offending(workspace, commit), report, target)
     for commit, report in zip(commits, reports, strict=True):
-        if commit.kind == "publish":
+        if commit in untold:
             yield report_event(keys, commit, report)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import random
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -20,6 +21,11 @@ from contracts.table_contract import (
     Server,
     TableContract,
 )
+
+
+def seeded(label: object) -> random.Random:
+    """Chance that falls the same way every time for one label."""
+    return random.Random(str(label))  # noqa: S311 - damage, not secrets
 
 
 def text_contract(

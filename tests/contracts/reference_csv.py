@@ -43,7 +43,7 @@ def reference_frames(data: bytes, csv: CsvFormat) -> list[ReferenceFrame]:
     return frames
 
 
-def _next_frame(data: bytes, start: int, csv: CsvFormat) -> ReferenceFrame:
+def _next_frame(data: bytes, start: int, csv: CsvFormat) -> ReferenceFrame:  # noqa: C901, PLR0912 - one machine, one piece
     delimiter = ord(csv.delimiter)
     quote = ord(csv.quote) if csv.quote else None
     escape = ord(csv.escape) if csv.escape and csv.escape != csv.quote else None
@@ -58,14 +58,17 @@ def _next_frame(data: bytes, start: int, csv: CsvFormat) -> ReferenceFrame:
             "RECORD", data[start:end], "RECORD_TOO_LONG" if too_long else flaw, list(map(bytes, cells))
         )
 
+    def given_up() -> ReferenceFrame:
+        end, horizon = opening + 1, min(start + longest, len(data))
+        while end < horizon and data[end] not in {CR, LF}:
+            end += 1
+        if end < horizon:
+            end += 2 if data[end : end + 2] == b"\r\n" else 1
+        return ReferenceFrame("RECORD", data[start:end], "UNTERMINATED_QUOTE" if flaw == "NONE" else flaw)
+
     while True:
         if state in {QUOTED, ESCAPED} and (position == len(data) or position - opening >= limit):
-            end, horizon = opening + 1, min(start + longest, len(data))
-            while end < horizon and data[end] not in {CR, LF}:
-                end += 1
-            if end < horizon:
-                end += 2 if data[end : end + 2] == b"\r\n" else 1
-            return ReferenceFrame("RECORD", data[start:end], "UNTERMINATED_QUOTE" if flaw == "NONE" else flaw)
+            return given_up()
         if position == len(data):
             return ended(position)
         if state in {FIELD_START, UNQUOTED} and position - start >= longest:
@@ -97,6 +100,8 @@ def _next_frame(data: bytes, start: int, csv: CsvFormat) -> ReferenceFrame:
             state, opening = QUOTED, position - 1
         else:
             if state == QUOTE_IN_QUOTED:
+                if any(end in data[opening + 1 : position - 2] for end in (CR, LF)):
+                    return given_up()
                 flaw = "TEXT_AFTER_QUOTE" if flaw == "NONE" else flaw
             elif byte == quote:
                 flaw = "STRAY_QUOTE" if flaw == "NONE" else flaw

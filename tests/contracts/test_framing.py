@@ -13,10 +13,10 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.contracts.reference_csv import reference_frames
 
 from contracts.framing import Flaw, FrameBatch, FrameKind, frame_csv, frame_lines
 from contracts.table_contract import CsvFormat, JsonLinesFormat
+from tests.contracts.reference_csv import reference_frames
 
 Frame = tuple[str, bytes, str]
 
@@ -289,3 +289,14 @@ def test_time_grows_with_size_and_not_with_its_square(piece: bytes) -> None:
 
     small, large = seconds(1 << 19), seconds(1 << 21)
     assert large < 0.2 + 10 * small, f"four times the bytes took {large / small:.0f} times as long"
+
+
+@pytest.mark.parametrize("line_end", [b"\n", b"\r\n", b"\r"], ids=["LF", "CRLF", "CR"])
+def test_a_lost_quote_does_not_swallow_the_records_up_to_the_next_quoted_field(line_end: bytes) -> None:
+    lines = [b'1,"lost', *[b"%d,plain" % n for n in range(2, 400)], b'400,"quoted, well"', b"401,plain"]
+    data = line_end.join(lines)
+    batches = list(frame_csv([data], CsvFormat(header=False)))
+    ends = np.concatenate([b.ends + b.offset for b in batches])
+    flaws = np.concatenate([b.flaws for b in batches])
+    assert len(ends) == len(lines)
+    assert flaws.tolist() == [Flaw.UNTERMINATED_QUOTE, *[Flaw.NONE] * 400]

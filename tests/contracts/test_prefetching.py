@@ -71,10 +71,14 @@ def test_nothing_runs_before_the_first_item_is_asked_for() -> None:
     assert source.made == 0
 
 
+def fail_at(number: int, items: Iterator[int]) -> None:
+    for item in items:
+        if item == number:
+            raise KeyError(item)
+
+
 def test_a_consumer_that_fails_ends_the_thread() -> None:
     source = Source(10**9)
     with pytest.raises(KeyError):
-        for number in prefetch(source.items()):
-            if number == 5:
-                raise KeyError(number)
+        fail_at(5, prefetch(source.items()))
     assert source.made < 20

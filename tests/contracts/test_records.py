@@ -19,7 +19,7 @@ import pytest
 from contracts.decoding import UndecodableError, decode_chunks
 from contracts.records import count_frames, read_records
 from contracts.table_contract import CsvFormat, JsonLinesFormat, ParquetFormat, TableContract
-from tests.contracts.reading import Outcome, outcome, text_contract, whole
+from tests.contracts.reading import Outcome, outcome, seeded, text_contract, whole
 from tests.contracts.reference_csv import reference_frames
 
 VARIANTS = 560
@@ -36,7 +36,7 @@ def test_real_files_read_as_the_csv_module_reads_them(corpora: Path, folder: str
     for file in sorted((corpora / "pcm-regioni" / folder).glob("*.csv")):
         header, *rows = rows_of(file.read_bytes())
         names = [name for name in header if name]
-        of = text_contract(CsvFormat(), dict.fromkeys(names), undeclared_columns="keep")
+        of = text_contract(CsvFormat(), list(dict.fromkeys(names)), undeclared_columns="keep")
         result = whole(file.read_bytes(), of)
         assert result.records == len(rows), file.name
         for number, row in enumerate(rows, 1):
@@ -64,7 +64,7 @@ def made_up_file(chance: random.Random) -> bytes:
 @pytest.fixture(scope="module")
 def originals(request: pytest.FixtureRequest) -> list[bytes]:
     """Real files where there are any; made-up ones in any case."""
-    chance = random.Random("originals")
+    chance = seeded("originals")
     files = [made_up_file(chance) for _ in range(40)]
     try:
         corpora: Path = request.getfixturevalue("corpora")
@@ -92,7 +92,7 @@ def concatenate(data: bytes, _: random.Random, other: bytes) -> bytes:
 
 def flip_bits(data: bytes, chance: random.Random, _: bytes) -> bytes:
     spoilt = bytearray(data)
-    for _ in range(chance.choice([1, 1, 2, 20])):
+    for _flip in range(chance.choice([1, 1, 2, 20])):
         spoilt[chance.randrange(len(spoilt))] ^= 1 << chance.randrange(8)
     return bytes(spoilt)
 
@@ -108,7 +108,7 @@ def replace_some(old: bytes, new: bytes) -> Callable[[bytes, random.Random, byte
 
 def insert(*what: bytes) -> Callable[[bytes, random.Random, bytes], bytes]:
     def inserted(data: bytes, chance: random.Random, _: bytes) -> bytes:
-        for _ in range(chance.choice([1, 1, 3, 30])):
+        for _insertion in range(chance.choice([1, 1, 3, 30])):
             at = chance.randrange(len(data) + 1)
             data = data[:at] + chance.choice(what) + data[at:]
         return data
@@ -193,7 +193,7 @@ def text_or_none(data: bytes) -> str | None:
 
 def hold_against_reference(data: bytes, of: TableContract, label: str) -> Counter[str]:
     """Every record once; every cell what the reference says; every reason too, header problems aside."""
-    chance = random.Random(label)
+    chance = seeded(label)
     sizes = [chance.randrange(1, 1 + max(1, len(data) // 3)) for _ in range(5)]
     result = outcome(cut(data, sizes), of)
     framing = count_frames([data], of)
@@ -229,7 +229,7 @@ def columns_of(data: bytes) -> list[str]:
 def test_mutilated_files_lose_nothing_and_make_up_nothing(originals: list[bytes]) -> None:
     seen: Counter[str] = Counter()
     for variant in range(VARIANTS):
-        chance = random.Random(f"variant {variant}")
+        chance = seeded(f"variant {variant}")
         data, other = chance.choice(originals), chance.choice(originals)
         of = text_contract(CsvFormat(max_record_bytes=1 << 15), columns_of(data), undeclared_columns="keep")
         labels = [
@@ -245,7 +245,7 @@ def test_mutilated_files_lose_nothing_and_make_up_nothing(originals: list[bytes]
 @pytest.mark.parametrize("encoding", ["utf-16", "utf-16-be", "cp1252", "utf-32"])
 def test_mutilated_files_in_other_encodings(originals: list[bytes], encoding: str) -> None:
     for variant in range(30):
-        chance = random.Random(f"{encoding} {variant}")
+        chance = seeded(f"{encoding} {variant}")
         text = chance.choice(originals).decode("utf-8-sig")
         of = text_contract(CsvFormat(encoding=encoding), columns_of(text.encode()), undeclared_columns="keep")
         data = MUTILATIONS[chance.choice(["bits flipped", "truncated", "NULs", "quotes removed"])](

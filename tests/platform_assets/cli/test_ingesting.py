@@ -38,13 +38,17 @@ def test_what_is_new_is_published_and_running_again_does_nothing(installation: I
     again = installation.hashgate("ingest", "orders")
     assert again.code == 0
     assert "nothing to do: every partition is built from what is there now" in again.out
-    assert {k: v for k, v in installation.tree().items() if "/store/" in k} == {k: v for k, v in before.items() if "/store/" in k}
+    assert {k: v for k, v in installation.tree().items() if "/store/" in k} == {
+        k: v for k, v in before.items() if "/store/" in k
+    }
 
 
 def test_the_run_is_recorded_in_the_dagster_instance(installation: Installation) -> None:
     installation.drop("2024-01-01")
     (run_id,) = installation.hashgate("ingest", "orders", "--json").json["run_ids"]
-    assert run_id in {path.name.partition(".")[0] for path in (installation.home / "dagster").rglob("*") if path.exists()}
+    assert run_id in {
+        path.name.partition(".")[0] for path in (installation.home / "dagster").rglob("*") if path.exists()
+    }
 
 
 def test_partitions_and_ranges_are_taken_as_asked_for(installation: Installation) -> None:

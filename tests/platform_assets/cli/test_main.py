@@ -21,7 +21,6 @@ ROOT = Path(__file__).parents[3]
 COMMANDS = ("scan", "plan", "ingest", "status", "query", "quarantine", "verify", "contract lint", "contract infer")
 
 
-
 def process(*arguments: str) -> subprocess.Popen[bytes]:
     command = [sys.executable, "-m", "platform_assets.cli.main", *arguments]
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
@@ -41,7 +40,13 @@ def test_every_command_has_help_with_an_example_and_answers_in_json(
 def test_help_names_every_command_setting_and_exit_code(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["--help"]) == 0
     said = capsys.readouterr().out
-    for word in (*{c.split()[0] for c in COMMANDS}, "HASHGATE_HOME", "HASHGATE_DROPS", "HASHGATE_CONTRACTS", "exit codes"):
+    for word in (
+        *{c.split()[0] for c in COMMANDS},
+        "HASHGATE_HOME",
+        "HASHGATE_DROPS",
+        "HASHGATE_CONTRACTS",
+        "exit codes",
+    ):
         assert word in said
 
 
@@ -58,7 +63,9 @@ def test_version(capsys: pytest.CaptureFixture[str]) -> None:
         pytest.param(["ingest"], "the following arguments are required: TABLE", id="no table"),
         pytest.param(["status", "--exlain"], "unrecognized arguments: --exlain", id="an option misspelt"),
         pytest.param(["status", "--expl"], "unrecognized arguments: --expl", id="an option abbreviated"),
-        pytest.param(["query", "SELECT 1", "--format", "xml"], "There are: table, csv, json, parquet", id="no such format"),
+        pytest.param(
+            ["query", "SELECT 1", "--format", "xml"], "There are: table, csv, json, parquet", id="no such format"
+        ),
         pytest.param(["quarantine", "t", "--limit", "few"], "'few' is not a whole number", id="no number"),
         pytest.param(["ingest", "t", "--new", "--partition", "x"], "not allowed with argument", id="two selections"),
     ],
@@ -88,7 +95,8 @@ def test_a_defect_is_one_line_and_a_traceback_only_when_asked_for(
     installation: Installation, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def broken(*_: object) -> int:
-        raise ZeroDivisionError("by accident\x1b[2J")
+        message = "by accident\x1b[2J"
+        raise ZeroDivisionError(message)
 
     monkeypatch.setattr(entry, "_command", lambda _: broken)
     quiet = installation.hashgate("status")
@@ -128,14 +136,17 @@ def test_a_reader_that_goes_away_ends_the_command_quietly(installation: Installa
 def test_help_imports_nothing_and_answers_at_once() -> None:
     code = (
         "import sys; from platform_assets.cli.main import main; main(['--help']);"
-        "print(sorted({'dagster', 'duckdb', 'pyarrow', 'pandas', 'pydantic', 'sqlalchemy', 'numpy'} & set(sys.modules)))"
+        "heavy = {'dagster', 'duckdb', 'pyarrow', 'pandas', 'pydantic', 'sqlalchemy', 'numpy'};"
+        "print(sorted(heavy & set(sys.modules)))"
     )
     said = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, check=True, timeout=60).stdout
     assert said.decode().splitlines()[-1] == "[]"
     times = []
     for _ in range(3):
         started = time.perf_counter()
-        subprocess.run([sys.executable, "-m", "platform_assets.cli.main", "--help"], cwd=ROOT, capture_output=True, check=True)
+        subprocess.run(
+            [sys.executable, "-m", "platform_assets.cli.main", "--help"], cwd=ROOT, capture_output=True, check=True
+        )
         times.append(time.perf_counter() - started)
     assert min(times) < 0.3
 
@@ -150,7 +161,8 @@ def test_status_needs_neither_dagster_nor_pandas(installation: Installation) -> 
     assert ran.stdout.decode().splitlines()[-1] == "[]"
 
 
-def test_as_a_process_it_ends_with_the_exit_code_and_says_it_on_standard_error(installation: Installation) -> None:
+@pytest.mark.usefixtures("installation")
+def test_as_a_process_it_ends_with_the_exit_code_and_says_it_on_standard_error() -> None:
     running = process("status", "ordes", "--json")
     out, err = running.communicate(timeout=60)
     assert (running.returncode, out) == (2, b"")
@@ -159,5 +171,3 @@ def test_as_a_process_it_ends_with_the_exit_code_and_says_it_on_standard_error(i
 
 def test_the_grammar_builds_without_a_clash() -> None:
     assert command_parser().prog == "hashgate"
-
-

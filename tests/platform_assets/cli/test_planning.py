@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from tests.installation import CONTRACT, Installation
 
 
-def plan_of(installation: Installation, code: int = 0) -> dict:
+def plan_of(installation: Installation, code: int = 0) -> Any:
     ran = installation.hashgate("plan", "orders", "--json")
     assert ran.code == code, ran.err
     return ran.json["tables"][0]

@@ -89,7 +89,7 @@ def test_a_broken_table_hides_no_other(seeded: Installation) -> None:
 
 
 def test_a_published_file_that_was_altered_is_refused(seeded: Installation) -> None:
-    path = sorted(seeded.home.glob("store/tables/orders/segments/*/*/valid.parquet"))[0]
+    path = min(seeded.home.glob("store/tables/orders/segments/*/*/valid.parquet"))
     data = bytearray(path.read_bytes())
     data[20] ^= 1
     path.write_bytes(bytes(data))

@@ -135,7 +135,10 @@ def test_a_version_whose_claims_were_rewritten_with_all_their_digests_is_caught_
     forged = head.model_copy(update={"candidate": head.candidate.model_copy(update={"records": 3, "valid_rows": 3})})
     only(installation, "tables/orders/commits/2024-01-02/*.json").write_bytes(forged.to_bytes())
     report = verified(installation)
-    assert {c.subject for c in report.corruptions} >= {"gate conservation", "tables/orders/commits/2024-01-02/00000001.json"}
+    assert {c.subject for c in report.corruptions} >= {
+        "gate conservation",
+        "tables/orders/commits/2024-01-02/00000001.json",
+    }
     assert "it said PASS, and says FAIL" in report.corruptions[0].problem
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from contracts.table_contract import (
     Column,
@@ -102,7 +103,7 @@ class SalesHome:
         with open_session() as session:
             return session.execute(f"{query} ORDER BY ALL").fetchall()
 
-    def quarantined(self, partition: str = DAY) -> list[dict[str, object]]:
+    def quarantined(self, partition: str = DAY) -> list[dict[str, Any]]:
         """The quarantine rows of the current version, overlay included."""
 
         files = self.workspace.reader.open("sales", partition)

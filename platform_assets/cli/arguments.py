@@ -69,7 +69,7 @@ class _Parser(argparse.ArgumentParser):
         known = [str(choice) for choice in action.choices]
         near = difflib.get_close_matches(str(value), known, n=1)
         hint = f" Did you mean {near[0]}?" if near else ""
-        name = "command" if action.dest == argparse.SUPPRESS else "/".join(action.option_strings)  # noqa: SLF001
+        name = "command" if action.dest == argparse.SUPPRESS else "/".join(action.option_strings)
         text = f"there is no {name} {value!r}.{hint} There are: {', '.join(known)}. See `{self.prog} --help`."
         raise UsageError(text, command=self.prog, value=value, known=known)
 
@@ -116,7 +116,7 @@ def wants_json(given: Sequence[str]) -> bool:
     return "--json" in given
 
 
-_Commands: TypeAlias = "argparse._SubParsersAction[_Parser]"
+_Commands: TypeAlias = "argparse._SubParsersAction[_Parser]"  # noqa: SLF001
 """What `add_subparsers` gives; argparse has no public name for it."""
 
 

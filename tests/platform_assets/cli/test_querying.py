@@ -89,7 +89,10 @@ def test_a_broken_table_hides_no_other(seeded: Installation) -> None:
 
 
 def test_a_published_file_that_was_altered_is_refused(seeded: Installation) -> None:
-    path = min(seeded.home.glob("store/tables/orders/segments/*/*/valid.parquet"))
+    head = seeded.workspace.reader.head("orders", "2024-01-01")
+    assert head is not None
+    content = head.candidate.segments[0].content.partition(":")[2]
+    (path,) = seeded.home.glob(f"store/tables/orders/segments/*/{content}/valid.parquet")
     data = bytearray(path.read_bytes())
     data[20] ^= 1
     path.write_bytes(bytes(data))

@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import gzip
+import os
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any, BinaryIO
 
 import pytest
 
 from contracts.commits import Commit
 from contracts.errors import CommitError, DigestMismatchError, NotPublishedError, UsageError
-from contracts.table_contract import Column, RowRule, SetRule, Severity
+from contracts.gates import GateReceipt
+from contracts.records import Records
+from contracts.table_contract import Column, RowRule, SetRule, Severity, TableContract
+from platform_assets.ingest import building
 from platform_assets.ingest.building import build_partition
 from resources import segment_writer
 from resources.publisher import Outcome
@@ -161,8 +167,6 @@ def test_a_deleted_file_stays_captured(sales: SalesHome) -> None:
 
 
 def test_new_content_under_the_same_size_and_mtime_is_new(sales: SalesHome) -> None:
-    import os  # noqa: PLC0415
-
     path = sales.drop(HEADER + row(1))
     sales.ingest()
     before = path.stat()
@@ -179,11 +183,12 @@ def test_one_new_file_among_a_thousand_parses_its_own_segment_only(
         sales.drop(HEADER + row(number), f"{DAY}-{number:04}.csv")
     first = sales.ingest()
     assert first.commit.candidate.valid_rows == 1000
-    parsed, read = [], segment_writer.read_records
+    parsed: list[BinaryIO] = []
+    read = segment_writer.read_records
 
-    def counting(source: object, *args: object, **kwargs: object) -> object:
+    def counting(source: BinaryIO, contract: TableContract, **only: Any) -> Iterator[Records]:
         parsed.append(source)
-        return read(source, *args, **kwargs)
+        return read(source, contract, **only)
 
     monkeypatch.setattr(segment_writer, "read_records", counting)
     sales.drop(HEADER + row(5000), f"{DAY}-0500b.csv")
@@ -270,13 +275,11 @@ def test_the_sink_mode_error_lets_no_second_version_through(sales: SalesHome) ->
 
 
 def test_a_late_writer_does_not_undo_a_newer_selection(sales: SalesHome, monkeypatch: pytest.MonkeyPatch) -> None:
-    from platform_assets.ingest import building  # noqa: PLC0415
-
     sales.drop(HEADER + row(1))
     sales.take_in()
     judge = building.judge
 
-    def slowly(*args: object) -> object:
+    def slowly(*args: Any) -> tuple[GateReceipt, ...]:
         monkeypatch.setattr(building, "judge", judge)
         sales.drop(HEADER + row(2))
         assert sales.ingest().outcome is Outcome.PUBLISHED

@@ -1,0 +1,218 @@
+"""The platform as its users meet it: real servers, a real browser, files that arrive.
+
+What the pages show is compared with what hashgate itself says of its home, never with what Dagster says of itself.
+Pictures for the documentation are taken on the way: HASHGATE_SCREENSHOTS=docs/images pytest tests/e2e
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from playwright.sync_api import Locator, Page, expect
+
+from contracts.errors import NotPublishedError
+from contracts.gates import GATES
+from tests.e2e.conftest import HELD, SEEDED, Drop, Picture
+from tests.e2e.servers import Servers
+
+LINEAGE = {
+    ("selection", "validated"),
+    ("selection", "quarantine"),
+    ("validated", "report"),
+    ("quarantine", "report"),
+    ("validated", "carrier_delays"),
+}
+
+_BOXES = """() => [...document.querySelectorAll('foreignObject')].map(box => ({
+    name: box.innerText.split('\\n')[0], x: box.x.baseVal.value, y: box.y.baseVal.value,
+    width: box.width.baseVal.value, height: box.height.baseVal.value }))"""
+_ARROWS = """() => [...document.querySelectorAll('path[marker-end]')].map(path => path.getAttribute('d'))"""
+
+_REPORT = """query ($day: String!) { assetNodeOrError(assetKey: { path: ["flights", "report"] }) { ... on AssetNode {
+    latestMaterializationByPartition(partitions: [$day]) { metadataEntries { label ... on PathMetadataEntry { path } } } } } }"""
+_RUNS_OF_SENSOR = """{ runsOrError(filter: { tags: [{ key: "dagster/sensor_name", value: "flights_drops" }] }) {
+    ... on Runs { results { tags { key value } } } } }"""
+_BACKFILL = """mutation ($days: [String!]!, $assets: [AssetKeyInput!]!) {
+    launchPartitionBackfill(backfillParams: { assetSelection: $assets, partitionNames: $days }) {
+        __typename ... on LaunchBackfillSuccess { backfillId } ... on PythonError { message } } }"""
+_BACKFILL_STATUS = """query ($id: String!) { partitionBackfillOrError(backfillId: $id) {
+    ... on PartitionBackfill { status } } }"""
+_STALENESS = """query ($day: String!, $name: String!) { assetNodeOrError(assetKey: { path: ["flights", $name] }) {
+    ... on AssetNode { staleStatus(partition: $day) staleCauses(partition: $day) { reason } } } }"""
+
+
+def test_the_lineage_graph_shows_how_the_assets_follow_from_each_other(page: Page, picture: Picture) -> None:
+    page.goto("/asset-groups")
+    for name in {name for edge in LINEAGE for name in edge}:
+        page.locator("foreignObject", has_text=name).first.wait_for()
+
+    assert set(drawn_edges(page)) == LINEAGE
+    expect(page.locator("foreignObject", has_text="validated")).to_contain_text("Asset checks")
+    picture(page, "lineage")
+
+
+def test_each_gate_is_a_check_with_a_status_for_every_partition(page: Page, picture: Picture) -> None:
+    for gate in sorted(GATES, key=lambda gate: gate == "quality"):
+        partitions_of_check(page, gate)
+        shown = {day: colour_of(page, day) for day in SEEDED}
+
+        red = {day for day, colour in shown.items() if is_red(colour)}
+        green = {day for day, colour in shown.items() if is_green(colour)}
+        assert red == ({HELD} if gate == "quality" else set()), f"{gate}: {shown}"
+        assert green == set(SEEDED) - red, f"{gate}: {shown}"
+    picture(page, "gates")
+
+
+def test_a_partition_over_its_quarantine_budget_is_red_and_says_why(
+    page: Page, servers: Servers, picture: Picture
+) -> None:
+    partitions_of_check(page, "quality")
+    page.get_by_text(HELD, exact=True).click()
+
+    for said in (
+        "quarantine budget: expected at most 5.00% of the records, observed 89.93% (804 of 894)",
+        "Held: nobody can read this candidate.",
+        "<html><body><h1>502 Bad Gateway</h1></body></html>",
+    ):
+        expect(page.get_by_text(said).first).to_be_visible()
+    for entry in ("expected", "observed", "findings", "first_offending_rows"):
+        expect(page.get_by_text(entry, exact=True).first).to_be_visible()
+    assert not page.get_by_role("heading", name="502 Bad Gateway").count(), "a value was rendered as HTML"
+    picture(page, "held")
+    with pytest.raises(NotPublishedError):
+        servers.workspace.reader.open("flights", HELD)
+
+
+def test_a_partition_is_materialized_by_click_and_published(
+    page: Page, servers: Servers, drop: Drop, by_hand: None, picture: Picture
+) -> None:
+    day = "2013-01-17"
+    records = drop(day).read_bytes().count(b"\n") - 1
+    assert servers.statuses()[day].state == "pending"
+
+    page.goto("/assets/flights/validated")
+    page.get_by_role("button", name="Materialize").first.click()
+    dialog = page.get_by_role("dialog")
+    show_all = dialog.get_by_role("button", name="Show all partitions")
+    show_all.or_(dialog.get_by_text("Partition selection")).first.wait_for()
+    if show_all.count():
+        show_all.click()
+    choose(dialog.get_by_role("textbox").first, day)
+    dialog.get_by_role("button", name="Launch 1 run").click()
+    expect(page.get_by_text("Launched run")).to_be_visible()
+
+    status = servers.wait_for([day], "published")[day]
+    assert (status.valid_rows, status.quarantined_rows, status.inputs) == (records, 0, 1)
+    servers.wait_until(lambda: not servers.runs_in_progress(), "the run is over", 60)
+    page.goto(f"/assets/flights/validated?view=partitions&partition={day}")
+    expect(page.get_by_text("Materialized", exact=True).first).to_be_visible()
+    expect(page.get_by_text("dagster/row_count").locator("xpath=ancestor::tr")).to_contain_text(str(records))
+    picture(page, "partitions")
+
+
+@pytest.mark.parametrize("asset", ["selection", "validated", "quarantine", "report"])
+def test_a_partition_that_was_just_published_is_in_sync(servers: Servers, asset: str) -> None:
+    node = servers.graphql(_STALENESS, day=SEEDED[0], name=asset)["assetNodeOrError"]
+    assert (node["staleStatus"], node["staleCauses"]) == ("FRESH", [])
+
+
+def test_a_new_file_is_ingested_without_a_click(page: Page, servers: Servers, drop: Drop) -> None:
+    day = "2013-01-16"
+    drop(day)
+
+    servers.wait_for([day], "published")
+    tags = [{t["key"]: t["value"] for t in run["tags"]} for run in servers.graphql(_RUNS_OF_SENSOR)["runsOrError"]["results"]]
+    assert any(t.get("dagster/asset_partition_range_start") == day for t in tags), "no run of the sensor is for it"
+    page.goto(f"/assets/flights/validated?view=partitions&partition={day}")
+    expect(page.get_by_text("Materialized", exact=True).first).to_be_visible()
+
+
+def test_a_backfill_over_a_range_publishes_every_partition_of_it(
+    page: Page, servers: Servers, drop: Drop, by_hand: None
+) -> None:
+    days = ["2013-01-18", "2013-01-19", "2013-01-20"]
+    for day in days:
+        drop(day)
+    assets = [{"path": ["flights", name]} for name in ("selection", "validated", "quarantine", "report")]
+
+    launched = servers.graphql(_BACKFILL, days=days, assets=assets)["launchPartitionBackfill"]
+    assert launched["__typename"] == "LaunchBackfillSuccess", launched
+    servers.wait_for(days, "published")
+    servers.wait_until(lambda: backfill_status(servers, launched["backfillId"]) == "COMPLETED_SUCCESS", "the backfill ends", 120)
+
+    assert {servers.statuses()[day].quarantined_rows for day in days} == {0}
+    page.goto("/runs/backfills")
+    expect(page.get_by_text(launched["backfillId"]).first).to_be_visible()
+
+
+def test_a_partition_has_a_report_of_its_own(page: Page, servers: Servers, picture: Picture) -> None:
+    day = SEEDED[0]
+    path = report_of(servers, day)
+
+    page.goto(f"file://{path}")
+    expect(page.get_by_text(day).first).to_be_visible()
+    expect(page.get_by_text("origin_is_in_new_york_city").first).to_be_visible()
+    for gate in GATES:
+        expect(page.get_by_text(gate).first).to_be_visible()
+    picture(page, "report")
+
+
+def drawn_edges(page: Page) -> Iterator[tuple[str, str]]:
+    """The arrows of the graph, by the boxes they leave on the right and reach on the left."""
+    boxes = page.evaluate(_BOXES)
+    for arrow in page.evaluate(_ARROWS):
+        x0, y0, *_, x1, y1 = (float(number) for number in re.findall(r"-?[\d.]+", arrow))
+        (source,) = (b["name"] for b in boxes if abs(b["x"] + b["width"] - x0) < 10 and inside(b, y0))
+        (target,) = (b["name"] for b in boxes if abs(b["x"] - x1) < 10 and inside(b, y1))
+        yield source, target
+
+
+def inside(box: dict[str, Any], y: float) -> bool:
+    return bool(box["y"] <= y <= box["y"] + box["height"])
+
+
+def partitions_of_check(page: Page, gate: str) -> None:
+    """Open a check's list of partitions, cut down to the seeded days."""
+    page.goto(f"/assets/flights/validated?view=checks&checkDetail={gate}")
+    page.locator("button#partitions").click()
+    choose(page.locator("input[value^='[2013-01-01']").or_(page.get_by_placeholder("ex: ")).first, f"[{SEEDED[0]}...{HELD}]")
+    page.get_by_text(HELD, exact=True).wait_for()
+
+
+def choose(field: Locator, text: str) -> None:
+    field.fill(text)
+    field.press("Enter")
+
+
+def colour_of(page: Page, day: str) -> str:
+    """The computed colour of the dot beside a day."""
+    row = page.get_by_text(day, exact=True).locator("xpath=ancestor::*[.//*[contains(@style,'background')]][1]")
+    return str(row.evaluate("row => getComputedStyle(row.querySelector('[style*=background]')).backgroundColor"))
+
+
+def is_red(colour: str) -> bool:
+    red, green, blue = rgb(colour)
+    return red > 2 * max(green, blue)
+
+
+def is_green(colour: str) -> bool:
+    red, green, _ = rgb(colour)
+    return green > 2 * red
+
+
+def rgb(colour: str) -> tuple[int, int, int]:
+    red, green, blue = (int(float(number)) for number in re.findall(r"[\d.]+", colour)[:3])
+    return red, green, blue
+
+
+def backfill_status(servers: Servers, backfill: str) -> str:
+    return str(servers.graphql(_BACKFILL_STATUS, id=backfill)["partitionBackfillOrError"]["status"])
+
+
+def report_of(servers: Servers, day: str) -> str:
+    (event,) = servers.graphql(_REPORT, day=day)["assetNodeOrError"]["latestMaterializationByPartition"]
+    (path,) = (entry["path"] for entry in event["metadataEntries"] if entry["label"] == "report")
+    return str(path)

@@ -7,6 +7,7 @@ the partition unreadable: it never falls back to an older one in silence.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +20,8 @@ from contracts.selection import Selection
 from resources.drop_folder import FileStamp
 from resources.file_catalogue import FileCatalogue, stamp_text
 from resources.object_store import LocalObjectStore, digest_of_file
+
+_LINK = re.compile(r"[0-9]{8}\.json")
 
 VALID = "valid.parquet"
 QUARANTINE = "quarantine.parquet"
@@ -197,7 +200,7 @@ class TableReader:
 
     def _newest(self, table: str, kind: str, partition: str) -> int:
         names = self._store.keys(f"{table_prefix(table)}/{kind}/{partition}")
-        return int(names[-1].removesuffix(".json")) if names else 0
+        return max((int(name[:8]) for name in names if _LINK.fullmatch(name)), default=0)
 
 
 def _broken(table: str, partition: str, number: int, problem: str) -> CommitError:

@@ -105,12 +105,11 @@ class SalesHome:
 
     def quarantined(self, partition: str = DAY) -> list[dict[str, Any]]:
         """The quarantine rows of the current version, overlay included."""
-
         files = self.workspace.reader.open("sales", partition)
         paths = [*files.quarantine, *files.overlay]
         if not paths:
             return []
+        query = f"SELECT * FROM {parquet_source(paths)} ORDER BY byte_start"
         with open_session() as session:
-            return (
-                session.sql(f"SELECT * FROM {parquet_source(paths)} ORDER BY byte_start").to_arrow_table().to_pylist()
-            )
+            rows: list[dict[str, Any]] = session.sql(query).to_arrow_table().to_pylist()
+        return rows

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from contracts.commits import Commit
+from contracts.gates import counted
 from contracts.partitions import current_key, keys_between
 from contracts.refs import Digest
 from contracts.segments import expected_partition_view
@@ -135,7 +136,7 @@ def _judge(
 ) -> tuple[PartitionState, str, bool]:
     if waiting:
         names = ", ".join(f.path for f in waiting[:3]) + (" and more" if len(waiting) > 3 else "")
-        return PartitionState.PENDING, f"{len(waiting)} new or changed files: {names}", False
+        return PartitionState.PENDING, f"{counted(len(waiting), 'new or changed file')}: {names}", False
     if head is not None and head.candidate.view_key == recipe:
         return PartitionState.PUBLISHED, "", False
     held = workspace.reader.held(contract.table, key, recipe)

@@ -27,7 +27,7 @@ LINEAGE = {
 }
 
 _BOXES = """() => [...document.querySelectorAll('foreignObject')].map(box => ({
-    name: box.innerText.split('\\n')[0], x: box.x.baseVal.value, y: box.y.baseVal.value,
+    name: box.firstElementChild.innerText.split('\\n')[0], x: box.x.baseVal.value, y: box.y.baseVal.value,
     width: box.width.baseVal.value, height: box.height.baseVal.value }))"""
 _ARROWS = """() => [...document.querySelectorAll('path[marker-end]')].map(path => path.getAttribute('d'))"""
 

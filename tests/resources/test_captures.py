@@ -81,6 +81,14 @@ def test_an_altered_blob_is_never_handed_out(store: LocalObjectStore, tmp_path: 
         check_blob(store, ref)
 
 
+def test_a_damaged_blob_is_healed_by_the_same_content_coming_again(store: LocalObjectStore, tmp_path: Path) -> None:
+    ref = capture_file(store, dropped(tmp_path, b"a,b\n1,2\n")).ref
+    store.path(blob_key(ref.digest)).write_bytes(b"a,b\n1,3\n")
+    assert capture_file(store, dropped(tmp_path, b"a,b\n1,2\n")).ref == ref
+    check_blob(store, ref)
+    assert len(store.keys("damaged")) == 1
+
+
 def test_a_missing_blob_says_how_to_get_it_back(store: LocalObjectStore) -> None:
     ref = BlobRef(digest=digest_bytes(b"x"), size_bytes=1)
     with pytest.raises(StoreError, match="is missing from the store. Drop the file again"):

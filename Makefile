@@ -71,14 +71,15 @@ ifdef HEADLESS
 	@echo; echo 'Ask it: $(BIN)/hashgate query "SELECT carrier, avg(arr_delay) FROM flights GROUP BY ALL ORDER BY 2"'
 else
 	@if (: <>/dev/tcp/127.0.0.1/$(PORT)) 2>/dev/null; then echo "Port $(PORT) is taken: try make demo PORT=$$(($(PORT) + 1))" >&2; exit 2; fi
-	@echo "Starting Dagster. Ctrl-C ends it and everything it started."
 # In DAGSTER_HOME, because beside another dagster.yaml Dagster warns that it does not read that one. The subshell
-# speaks when the port answers; should the servers die before, it goes with them.
-	@cd "$(DAGSTER_HOME)"; { \
+# speaks when the port answers. `dagster dev` ends with 0 even when a server died, so it is asked who ended it.
+	@echo "Starting Dagster (its log: $(DAGSTER_HOME)/servers.log). Ctrl-C ends it and everything it started."
+	@cd "$(DAGSTER_HOME)"; trap 'asked=yes' INT TERM; { trap - INT TERM; \
 	while ! (: <>/dev/tcp/127.0.0.1/$(PORT)) 2>/dev/null; do kill -0 $$$$ 2>/dev/null || exit 0; sleep 0.5; done; \
 	echo "Open http://127.0.0.1:$(PORT)/asset-groups in a browser. Within a few minutes the sensor ingests every day."; } & \
-	PYTHONWARNINGS='ignore:Function `dev_command` is superseded' exec $(abspath $(BIN))/dagster dev \
-	--host 127.0.0.1 --port $(PORT) --log-level warning --workspace "$(CURDIR)/workspace.yaml"
+	PYTHONWARNINGS='ignore:Function `dev_command` is superseded' $(abspath $(BIN))/dagster dev --log-level warning \
+	--host 127.0.0.1 --port $(PORT) --workspace "$(CURDIR)/workspace.yaml" >servers.log 2>&1 || true; \
+	test -n "$${asked:-}" || { tail -n 20 servers.log >&2; echo "Dagster ended by itself; all it said: $(DAGSTER_HOME)/servers.log" >&2; exit 1; }
 endif
 
 # ---- what CI runs ----------------------------------------------------------------------------------------------

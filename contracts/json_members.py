@@ -255,7 +255,7 @@ def _flat(tokens: _Tokens, sound: Bools) -> _Tokens:
     steps = _DEPTHS[tokens.codes]
     depths, is_end = np.cumsum(steps), tokens.codes == _LF
     depths -= np.concatenate((np.zeros(1, np.int64), depths[is_end]))[tokens.lines]
-    sound[tokens.lines[(depths < 0) | (depths > MAX_DEPTH) | (is_end & (depths != 0))]] = False
+    sound[tokens.lines[(depths > MAX_DEPTH) | (is_end & (depths != 0))]] = False
     if not sound.all():
         balanced = sound[tokens.lines]
         tokens, depths, steps = tokens.where(balanced), depths[balanced], steps[balanced]

@@ -11,6 +11,7 @@ import datetime as dt
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from io import RawIOBase
 from pathlib import Path
 from uuid import uuid4
 
@@ -94,6 +95,15 @@ def capture_file(store: LocalObjectStore, listed: ListedFile) -> Captured:
             staged.unlink(missing_ok=True)
 
 
+def require_blob(store: LocalObjectStore, ref: BlobRef) -> Path:
+    """Where a blob lies; StoreError when it is missing."""
+    path = store.path(blob_key(ref.digest))
+    if not path.exists():
+        msg = f"blob {ref.digest} is missing from the store. Drop the file again, or restore the store from a backup."
+        raise StoreError(msg, digest=ref.digest)
+    return path
+
+
 def check_blob(store: LocalObjectStore, ref: BlobRef) -> None:
     """Hash a blob where it lies.
 
@@ -101,10 +111,7 @@ def check_blob(store: LocalObjectStore, ref: BlobRef) -> None:
         DigestMismatchError: It is not what was captured.
         StoreError: It is missing.
     """
-    path = store.path(blob_key(ref.digest))
-    if not path.exists():
-        msg = f"blob {ref.digest} is missing from the store. Drop the file again, or restore the store from a backup."
-        raise StoreError(msg, digest=ref.digest)
+    path = require_blob(store, ref)
     observed = digest_of_file(path)
     if observed != ref.digest:
         raise DigestMismatchError(subject=f"blob {ref.digest}", expected=ref.digest, observed=observed)
@@ -138,7 +145,7 @@ def _batch_key(table: str, sequence: int) -> str:
 
 
 def _copy(listed: ListedFile, staged: Path) -> tuple[FileStamp, Digest, int]:
-    hasher = blake3()
+    hasher = blake3(max_threads=blake3.AUTO)
     try:
         descriptor = open_drop(listed)
     except OSError as error:
@@ -147,15 +154,21 @@ def _copy(listed: ListedFile, staged: Path) -> tuple[FileStamp, Digest, int]:
     try:
         before = FileStamp.of(os.fstat(descriptor))
         size = 0
-        with staged.open("xb") as target:
-            while chunk := os.read(descriptor, CHUNK_BYTES):
-                hasher.update(chunk)
-                target.write(chunk)
-                size += len(chunk)
-            target.flush()
+        # one buffer for all chunks: a new one each would be zeroed each time
+        buffer = memoryview(bytearray(min(CHUNK_BYTES, before.size_bytes + 1)))
+        with staged.open("xb", buffering=0) as target:
+            while count := os.readv(descriptor, [buffer]):
+                hasher.update(buffer[:count])
+                _write_all(target, buffer[:count])
+                size += count
             os.fsync(target.fileno())
         if FileStamp.of(os.fstat(descriptor)) != before or size != before.size_bytes:
             raise DropChangedError(path=listed.path)
     finally:
         os.close(descriptor)
     return before, Digest(f"blake3:{hasher.hexdigest()}"), size
+
+
+def _write_all(target: RawIOBase, data: memoryview) -> None:
+    while data:
+        data = data[target.write(data) or 0 :]

@@ -26,7 +26,7 @@ from contracts.records import Records, read_records, records_schema
 from contracts.refs import BlobRef, Digest, View
 from contracts.segments import DropAccount, SegmentIndex, StoredFile
 from contracts.table_contract import TableContract
-from resources.captures import blob_key
+from resources.captures import blob_key, require_blob
 from resources.duckdb_session import open_session
 from resources.object_store import LocalObjectStore, digest_of_file, fsync_path
 from resources.table_reader import INDEX, QUARANTINE, VALID
@@ -86,8 +86,13 @@ def write_segment(store: LocalObjectStore, contract: TableContract, view: View, 
     Returns:
         The index, which is also written into the folder. A drop that cannot be read as a whole counts as one record,
         in quarantine, covering the file.
+
+    Raises:
+        StoreError: A drop is missing from the store.
     """
     tallies = [_Tally(ref) for ref in view.inputs if isinstance(ref, BlobRef)]
+    for tally in tallies:
+        require_blob(store, tally.ref)
     files = [_write_valid(store, contract, view.key, tallies, folder / VALID)]
     bad = _bad_records(folder / VALID, tallies)
     if any(len(numbers) for numbers in bad):

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import dagster as dg
 from dagster import AssetCheckEvaluation, AssetKey, AssetMaterialization
 from dagster._core.definitions.asset_checks.asset_check_evaluation import (
-    AssetCheckEvaluationTargetMaterializationData as Target,  # Dagster exports the event, but not this part of it
+    AssetCheckEvaluationTargetMaterializationData,  # Dagster exports the event, but not this part of it
 )
 
 from contracts.commits import Commit
@@ -25,10 +25,13 @@ from contracts.table_contract import TableContract
 from platform_assets.ingest.offending_rows import Offending
 from platform_assets.reports.partition_report import ReportRef
 
+Target = AssetCheckEvaluationTargetMaterializationData
+
 DATA_VERSION = "dagster/data_version"
 DATA_VERSION_IS_OURS = "dagster/data_version_is_user_provided"
 CODE_VERSION = "dagster/code_version"
 INPUT_DATA_VERSION = "dagster/input_data_version"
+INPUT_EVENT_POINTER = "dagster/input_event_pointer"
 ROW_COUNT = "dagster/row_count"
 PARTITION_ROW_COUNT = "dagster/partition_row_count"
 URI = "dagster/uri"
@@ -94,7 +97,7 @@ def inert(text: str) -> str:
 def selection_event(keys: TableKeys, selection: Selection) -> AssetMaterialization:
     """The partition's drops are frozen under the snapshot's digest."""
     paths = [path for drop in selection.drops for path in drop.paths]
-    shown = [[visible(path), drop.digest] for drop in selection.drops for path in drop.paths][:PATHS_SHOWN]
+    shown = [(visible(path), drop.digest) for drop in selection.drops for path in drop.paths][:PATHS_SHOWN]
     return AssetMaterialization(
         asset_key=keys.selection,
         partition=selection.partition,
@@ -213,7 +216,9 @@ def recheck_event(
         commit: The version that was verified.
         target: The materialization that the verdict speaks of.
     """
-    version = f"version {commit.number}, verified again from storage" if commit is not None else "verified again from storage"
+    version = (
+        f"version {commit.number}, verified again from storage" if commit is not None else "verified again from storage"
+    )
     metadata: dict[str, dg.MetadataValue] = {"observed": dg.MetadataValue.text(version)}
     if found:
         columns = ("subject", "problem", "fix")
@@ -267,8 +272,10 @@ def _evidence(receipt: GateReceipt, offending: Sequence[Offending], report: Repo
     if receipt.findings_total > len(receipt.findings):
         evidence["findings_total"] = dg.MetadataValue.int(receipt.findings_total)
     if offending:
-        rows = [[o.record, visible(o.raw, 200), visible(o.reasons), o.drop[:DIGEST_SHOWN]] for o in offending]
-        evidence["first_offending_rows"] = _table(("record", "raw", "reasons", "drop"), rows)
+        evidence["first_offending_rows"] = _table(
+            ("record", "raw", "reasons", "drop"),
+            [(o.record, visible(o.raw, 200), visible(o.reasons), o.drop[:DIGEST_SHOWN]) for o in offending],
+        )
     if receipt.verdict is not Verdict.PASS:
         evidence["report"] = dg.MetadataValue.path(str(report.html_path))
     return evidence
@@ -280,6 +287,9 @@ def _table(columns: Sequence[str], rows: Sequence[Sequence[str | int]]) -> dg.Ta
 
 
 def _version_tags(data_version: Digest, code: str, inputs: dict[AssetKey, Digest]) -> dict[str, str]:
-    return {DATA_VERSION: data_version, DATA_VERSION_IS_OURS: "true", CODE_VERSION: code} | {
-        f"{INPUT_DATA_VERSION}/{key.to_user_string()}": version for key, version in inputs.items()
-    }
+    tags: dict[str, str] = {DATA_VERSION: data_version, DATA_VERSION_IS_OURS: "true", CODE_VERSION: code}
+    for key, version in inputs.items():
+        tags[f"{INPUT_DATA_VERSION}/{key.to_user_string()}"] = version
+        # Dagster counts an input only with a pointer to its event; versions alone say whether it changed
+        tags[f"{INPUT_EVENT_POINTER}/{key.to_user_string()}"] = "NULL"
+    return tags

@@ -37,11 +37,11 @@ def recheck(
         head = _head(workspace, contract, partition, found)
         for gate in gates:
             mine = [c for c in found if (c.subject if c.subject in gates else "integrity") == gate]
-            yield recheck_event(keys, partition, gate, [(c.subject, c.problem, c.fix) for c in mine], head, targets[partition])
+            yield recheck_event(
+                keys, partition, gate, [(c.subject, c.problem, c.fix) for c in mine], head, targets[partition]
+            )
 
 
-def _head(
-    workspace: Workspace, contract: TableContract, partition: str, found: Sequence[Corruption]
-) -> Commit | None:
+def _head(workspace: Workspace, contract: TableContract, partition: str, found: Sequence[Corruption]) -> Commit | None:
     """The version that was verified; None when it cannot even be named."""
     return None if found else workspace.reader.head(contract.table, partition)

@@ -42,8 +42,8 @@ class Ingestion:
     """Dagster's runs, one a contiguous range."""
 
 
-class DefectiveRunError(HashgateError):
-    """A run ended with an error that nobody foresaw."""
+class DefectiveRunError(RuntimeError):
+    """A run ended with an error that nobody foresaw: a defect of the platform, not of drops or contracts."""
 
 
 @dataclass
@@ -92,6 +92,7 @@ def run_ingest(
     Raises:
         HashgateError: The run could not go on (no drop folder, a full disk); what was published stays.
         UsageError: There is no such table or partition.
+        DefectiveRunError: It failed in a way that nobody foresaw; its log in Dagster has the traceback.
         KeyboardInterrupt: Ctrl-C; the run is recorded as failed, and what was published stays.
     """
     contract = workspace.contract(table)
@@ -192,4 +193,4 @@ def _raise_defect(result: dg.ExecuteInProcessResult) -> None:
             cause = error.cause or error if error is not None else None
             said = cause.message.strip() if cause else "for an unknown reason"
             msg = f"run {result.run_id} failed: {said}. Its log is in Dagster."
-            raise DefectiveRunError(msg, run_id=result.run_id)
+            raise DefectiveRunError(msg)

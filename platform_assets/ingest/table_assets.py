@@ -11,7 +11,6 @@ asset (the report) has two parents: `TimeWindowPartitionsSubset` has an `__eq__`
 
 # No `from __future__ import annotations` here: Dagster reads the annotations of a nested function as they stand.
 
-import re
 import time
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
@@ -23,26 +22,15 @@ from dagster._core.definitions.source_asset import SYSTEM_METADATA_KEY_SOURCE_AS
 
 from contracts.errors import HashgateError
 from contracts.gates import GATES
-from contracts.selection import SELECTOR
-from contracts.table_contract import EXTRA_COLUMN, Column, TableContract
-from platform_assets.ingest.asset_events import (
-    COLUMN_SCHEMA,
-    CONTRACT_TAG,
-    REPORT_CODE_VERSION,
-    TABLE_NAME,
-    TableKeys,
-    code_version,
-    failure_events,
-    selection_event,
-    visible,
-)
+from contracts.table_contract import TableContract
+from platform_assets.ingest.asset_events import CONTRACT_TAG, TableKeys, failure_events, selection_event, visible
 from platform_assets.ingest.ingesting import Ended, Ending, TakenIn, ingest, take_in
 from platform_assets.ingest.partition_calendars import partitions_of
 from platform_assets.ingest.rechecking import recheck
+from platform_assets.ingest.table_specs import gate_specs, table_specs
 from platform_assets.ingest.telling import tell, told_versions
 from resources.dagster_resources import WorkspaceResource
 from resources.gated_io_manager import AlreadyPublished
-from resources.parser_identity import parser_identity
 from resources.workspace import Workspace
 
 RECORDED_TOGETHER = 16
@@ -103,12 +91,12 @@ def operation_name(table: str) -> str:
 
 
 def _assets(contract: TableContract) -> dg.AssetsDefinition:
-    keys, partitions = TableKeys(contract.table), partitions_of(contract.partitioning)
+    partitions = partitions_of(contract.partitioning)
 
     @dg.multi_asset(
         name=operation_name(contract.table),
-        specs=_specs(contract, keys, partitions),
-        check_specs=_check_specs(keys, partitions),
+        specs=table_specs(contract, partitions),
+        check_specs=gate_specs(contract, partitions),
         partitions_def=partitions,
         backfill_policy=dg.BackfillPolicy.single_run(),
         can_subset=True,
@@ -233,13 +221,18 @@ class _Run:
     def _say_what_was_found(self, taken: TakenIn) -> None:
         scanned, captured, log = taken.scanned, taken.captured, self._context.log
         log.info(
-            f"{self._contract.server.path}: {scanned.listed} files, {scanned.new} new, {scanned.changed} changed; "
-            f"{captured.captured} captured, {len(captured.waiting)} still being written"
+            "%s: %d files, %d new, %d changed; %d captured, %d still being written",
+            self._contract.server.path,
+            scanned.listed,
+            scanned.new,
+            scanned.changed,
+            captured.captured,
+            len(captured.waiting),
         )
         for problem in scanned.problems[:FAILURES_NAMED]:
-            log.warning(f"{visible(problem.path)} cannot be taken: {problem.problem}")
+            log.warning("%s cannot be taken: %s", visible(problem.path), problem.problem)
         for failure in captured.failed[:FAILURES_NAMED]:
-            log.warning(visible(str(failure)))
+            log.warning("%s", visible(str(failure)))
 
     def _fail_if_not_all_well(self) -> None:
         bad = [e for e in self._all if e.ending in {Ending.HELD, Ending.FAILED}]
@@ -247,25 +240,26 @@ class _Run:
         if bad:
             raise dg.Failure(description=self._summary(bad), allow_retries=False)
         if len(self._all) == 1 and empty:
-            partition = f"{self._contract.table}[{empty[0].partition}]"
-            raise dg.Failure(
-                description=f"{partition} has nothing to ingest: {visible(empty[0].why)}. Drop a file and run it again.",
-                allow_retries=False,
-            )
+            partition, why = f"{self._contract.table}[{empty[0].partition}]", visible(empty[0].why)
+            said = f"{partition} has nothing to ingest: {why}. Drop a file and run it again."
+            raise dg.Failure(description=said, allow_retries=False)
         if empty:
-            self._context.log.warning(
-                f"{len(empty)} of {len(self._all)} partitions have no drop and were left out: {_some_of(empty)}"
-            )
+            said = "%d of %d partitions have no drop and were left out: %s"
+            self._context.log.warning(said, len(empty), len(self._all), _some_of(empty))
 
     def _summary(self, bad: Sequence[Ended]) -> str:
         counts = {ending: sum(e.ending is ending for e in self._all) for ending in Ending}
         head = ", ".join(f"{count} {ending}" for ending, count in counts.items() if count)
         lines = [f"{e.partition} is {e.ending}: {visible(e.why)}" for e in bad[:FAILURES_NAMED]]
-        more = [f"and {len(bad) - FAILURES_NAMED} more: {_some_of(bad[FAILURES_NAMED:])}"] if len(bad) > FAILURES_NAMED else []
+        more = (
+            [f"and {len(bad) - FAILURES_NAMED} more: {_some_of(bad[FAILURES_NAMED:])}"]
+            if len(bad) > FAILURES_NAMED
+            else []
+        )
         return "\n".join([f"{self._contract.table}: {head}. What was published stays published.", *lines, *more])
 
     def _hand_on(self, *, readable: bool) -> Iterator[dg.Output[AlreadyPublished | None]]:
-        """Let assets further down run in this very run, if all partitions are `readable`; checks must have their output.
+        """Let assets further down run in this very run if all partitions are `readable`; checks need their output.
 
         All is recorded: the outputs must not record it again.
         """
@@ -280,128 +274,3 @@ class _Run:
 def _some_of(ended: Sequence[Ended]) -> str:
     names = [e.partition for e in ended]
     return ", ".join(names) if len(names) <= 2 * FAILURES_NAMED else f"{names[0]} ... {names[-1]}"
-
-
-def _specs(contract: TableContract, keys: TableKeys, partitions: dg.PartitionsDefinition[str]) -> list[dg.AssetSpec]:
-    version = code_version(contract, parser_identity())
-    common = {
-        "partitions_def": partitions,
-        "group_name": re.sub(r"\W", "_", contract.domain or contract.table),
-        "owners": list(contract.owners),
-        "tags": {re.sub(r"[^A-Za-z0-9_.-]", "_", tag)[:63]: "" for tag in contract.tags},
-        "skippable": True,
-    }
-    about = f"\n\n{contract.description}" if contract.description else ""
-    return [
-        dg.AssetSpec(
-            keys.selection,
-            description=f"The drops of `{contract.table}` that each partition is built from, frozen in order, by digest.{about}",
-            kinds={contract.server.format.kind},
-            code_version=SELECTOR,
-            metadata={"contract": dg.MetadataValue.path(contract.source), "drops": contract.server.path},
-            **common,
-        ),
-        dg.AssetSpec(
-            keys.validated,
-            deps=[keys.selection],
-            description=f"The rows of `{contract.table}` that keep the contract; readable once all gates passed.{about}",
-            kinds={"parquet", "duckdb"},
-            code_version=version,
-            metadata={
-                COLUMN_SCHEMA: _column_schema(contract),
-                TABLE_NAME: contract.table,
-                "contract": dg.MetadataValue.path(contract.source),
-                "contract_version": contract.version,
-                "contract_digest": contract.digest,
-                "schema_fingerprint": contract.schema_fingerprint,
-                "dataset_id": str(contract.dataset_id),
-            },
-            **common,
-        ).with_io_manager_key("gated"),
-        dg.AssetSpec(
-            keys.quarantine,
-            deps=[keys.selection],
-            description=f"The records of `{contract.table}` that do not: raw text, place in the file, and every reason.{about}",
-            kinds={"parquet", "duckdb"},
-            code_version=version,
-            metadata={COLUMN_SCHEMA: _QUARANTINE_SCHEMA, TABLE_NAME: f"{contract.table}_quarantine"},
-            **common,
-        ).with_io_manager_key("gated"),
-        dg.AssetSpec(
-            keys.report,
-            deps=[keys.validated, keys.quarantine],
-            description=f"A page a partition: what came, what passed, what did not and why.{about}",
-            kinds={"html"},
-            code_version=REPORT_CODE_VERSION,
-            **common,
-        ),
-    ]
-
-
-_PROMISES = {
-    "integrity": "Every file of the version hashes to the digest its index names, and nothing else lies beside it.",
-    "conservation": "The drops, framed again from their captured bytes, hold exactly the records that are valid or in quarantine, each once.",
-    "contract": "The Parquet files have the contract's columns, in order and type, and lineage on every row.",
-    "quality": "The quarantine is within its budget, keys are unique, and the contract's rules over the set hold.",
-}
-
-
-def _check_specs(keys: TableKeys, partitions: dg.PartitionsDefinition[str]) -> list[dg.AssetCheckSpec]:
-    return [
-        dg.AssetCheckSpec(
-            gate, asset=keys.validated, description=_PROMISES[gate], blocking=True, partitions_def=partitions
-        )
-        for gate in GATES
-    ]
-
-
-def _column_schema(contract: TableContract) -> dg.TableSchema:
-    described = {c.name: c for c in contract.columns}
-    return dg.TableSchema(
-        [
-            _declared(described[name]) if name in described else dg.TableColumn(name, kind, _PLATFORM_COLUMNS[name])
-            for name, kind in contract.table_schema.items()
-        ]
-    )
-
-
-_PLATFORM_COLUMNS = {
-    "_hg_source": "Digest of the drop that the row came in.",
-    "_hg_record": "Which record of that drop it was, from 1.",
-    "_hg_segment": "Key of the segment, which is the recipe that made the row: its drops, rules and parser.",
-    EXTRA_COLUMN: "Columns of the file that the contract does not declare, as one JSON object.",
-}
-
-_QUARANTINE_SCHEMA = dg.TableSchema(
-    [
-        dg.TableColumn("_hg_source", "VARCHAR", _PLATFORM_COLUMNS["_hg_source"]),
-        dg.TableColumn("_hg_record", "BIGINT", _PLATFORM_COLUMNS["_hg_record"]),
-        dg.TableColumn("_hg_segment", "VARCHAR", _PLATFORM_COLUMNS["_hg_segment"]),
-        dg.TableColumn("byte_start", "BIGINT", "Where the record begins in the decoded drop."),
-        dg.TableColumn("byte_end", "BIGINT", "Where it ends."),
-        dg.TableColumn("raw", "VARCHAR", "Its text, as it came."),
-        dg.TableColumn("reasons", "STRUCT[]", "Every reason: code, column, rule, message, value."),
-    ]
-)
-
-
-def _declared(column: Column) -> dg.TableColumn:
-    bounds = [
-        f"{word} {value}"
-        for word, value in (
-            ("at least", column.minimum),
-            ("at most", column.maximum),
-            ("matches", column.pattern),
-            ("one of", ", ".join(column.allowed_values) if column.allowed_values else None),
-            ("multiple of", column.multiple_of),
-        )
-        if value is not None
-    ]
-    return dg.TableColumn(
-        column.name,
-        column.type,
-        column.description or None,
-        constraints=dg.TableColumnConstraints(
-            nullable=not (column.required or column.primary_key_position is not None), unique=column.unique, other=bounds
-        ),
-    )

@@ -21,22 +21,30 @@ FLIGHTS = "flights"
 COLUMNS = dg.TableSchema(
     [
         dg.TableColumn("day", "DATE", "Day of the scheduled departure.", dg.TableColumnConstraints(nullable=False)),
-        dg.TableColumn("carrier", "VARCHAR", "Two-character code.", dg.TableColumnConstraints(nullable=False, unique=False)),
+        dg.TableColumn(
+            "carrier", "VARCHAR", "Two-character code.", dg.TableColumnConstraints(nullable=False, unique=False)
+        ),
         dg.TableColumn("flights", "BIGINT", "Scheduled flights.", dg.TableColumnConstraints(nullable=False)),
-        dg.TableColumn("cancelled", "BIGINT", "Of these, without a departure.", dg.TableColumnConstraints(nullable=False)),
+        dg.TableColumn(
+            "cancelled", "BIGINT", "Of these, without a departure.", dg.TableColumnConstraints(nullable=False)
+        ),
         dg.TableColumn("mean_arrival_delay", "DOUBLE", "Minutes, of the flights that arrived; NULL when none did."),
         dg.TableColumn("late", "BIGINT", "Flights that arrived 15 minutes late or more."),
     ]
 )
 
 FOLLOWS_PUBLISHED_DAYS = (
-    (dg.AutomationCondition.newly_missing() | dg.AutomationCondition.any_deps_updated()).since_last_handled()
+    (
+        (dg.AutomationCondition.initial_evaluation() & dg.AutomationCondition.missing())
+        | (dg.AutomationCondition.newly_missing() | dg.AutomationCondition.any_deps_updated()).since_last_handled()
+    )
     & dg.AutomationCondition.all_deps_blocking_checks_passed()
     & ~dg.AutomationCondition.any_deps_missing()
     & ~dg.AutomationCondition.any_deps_in_progress()
     & ~dg.AutomationCondition.in_progress()
 )
-"""When a day was published and all its gates have passed; `eager()` would ask for held days, too."""
+"""When a day was published and all its gates have passed, also before this asset was there; `eager()` would ask for held
+days, too."""
 
 
 def carrier_delays(flights: TableContract) -> dg.AssetsDefinition:
@@ -68,8 +76,6 @@ def _asset(flights: TableContract) -> dg.AssetsDefinition:
             "count(*) FILTER (arr_delay >= 15) AS late",
             "year, month, day, carrier",
         ).order("day, carrier")
-        return {
-            key: table.filter(f"day = DATE '{key}'").to_arrow_table() for key in context.partition_keys
-        }
+        return {key: table.filter(f"day = DATE '{key}'").to_arrow_table() for key in context.partition_keys}
 
     return delays

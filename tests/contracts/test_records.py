@@ -17,7 +17,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from contracts.decoding import UndecodableError, decode_chunks
-from contracts.records import count_frames, read_records
+from contracts.framing import FrameBatch
+from contracts.records import _tiles, count_frames, read_records
 from contracts.table_contract import CsvFormat, JsonLinesFormat, ParquetFormat, TableContract
 from tests.contracts.reading import Outcome, outcome, seeded, text_contract, whole
 from tests.contracts.reference_csv import reference_frames
@@ -336,6 +337,21 @@ def test_counting_measures_the_decoded_file() -> None:
     parquet, of = drop("parquet")
     framing = count_frames([parquet], of)
     assert (framing.size_bytes, framing.tiled, framing.records) == (len(parquet), True, 2)
+
+
+@pytest.mark.parametrize(
+    ("ends", "tiles"),
+    [
+        pytest.param([1, 3], True, id="whole"),
+        pytest.param([1, 2], False, id="a byte is left over"),
+        pytest.param([1, 1, 3], False, id="an empty frame"),
+        pytest.param([2, 1, 3], False, id="frames that overlap"),
+        pytest.param([1, 4], False, id="a frame beyond the text"),
+    ],
+)
+def test_counting_sees_frames_that_do_not_tile(ends: list[int], tiles: bool) -> None:
+    kinds = np.zeros(len(ends), np.uint8)
+    assert _tiles(FrameBatch(b"a\nb", 0, np.array(ends, np.int64), kinds, kinds)) is tiles
 
 
 def test_broken_compression_is_an_error_after_the_records_before_it() -> None:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Page, Request, sync_playwright
+from playwright.sync_api import Browser, Page, Request, expect, sync_playwright
 
 from examples.flights.make_drops import make_drops
 from tests.e2e.servers import Servers
@@ -17,6 +17,8 @@ SEEDED = tuple(f"2013-01-{day:02d}" for day in range(9, 16))
 """Of these 2013-01-09 has two bad records, 2013-01-12 is compressed, and 2013-01-15 is mostly an error page."""
 HELD = "2013-01-15"
 IN_STOCK = 20
+PATIENCE_MS = 60_000
+"""For a page; a busy machine with two cores is no reason to fail."""
 
 Drop = Callable[[str], Path]
 Picture = Callable[[Page, str], None]
@@ -76,6 +78,7 @@ def browser(chromium: str) -> Iterator[Browser]:
     """Chromium, without a window."""
     arguments = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-dev-shm-usage"]
     with sync_playwright() as playwright:
+        expect.set_options(timeout=PATIENCE_MS)
         browser = playwright.chromium.launch(executable_path=chromium, args=arguments)
         yield browser
         browser.close()
@@ -85,7 +88,7 @@ def browser(chromium: str) -> Iterator[Browser]:
 def page(browser: Browser, servers: Servers) -> Iterator[Page]:
     """A page of the UI. It may ask this server and nobody else: the platform works without a network."""
     context = browser.new_context(viewport={"width": 1400, "height": 900}, base_url=servers.url, color_scheme="light")
-    context.set_default_timeout(60_000)
+    context.set_default_timeout(PATIENCE_MS)
     asked: set[str] = set()
 
     def remember(request: Request) -> None:

@@ -1,4 +1,4 @@
-"""The asset graph of the shipped contracts, as a snapshot: keys and edges first, then what each asset says of itself."""
+"""The asset graph of the shipped contracts, as a snapshot: keys and edges first, then what each asset says."""
 
 from __future__ import annotations
 
@@ -89,7 +89,8 @@ def test_there_is_a_job_a_table_and_sensors_that_are_on(loaded: dg.Definitions) 
     ("cadence", "start"),
     [("hourly", "2013-03-01T00:00"), ("daily", "2013-01-01"), ("weekly", "2013-01-07"), ("monthly", "2013-01-01")],
 )
-def test_dagsters_calendar_has_the_contracts_keys(loaded: dg.Definitions, cadence: str, start: str) -> None:
+@pytest.mark.usefixtures("loaded")
+def test_dagsters_calendar_has_the_contracts_keys(cadence: str, start: str) -> None:
     partitioning = Workspace.from_environment().contract("flights").partitioning
     changed = type(partitioning).model_validate(partitioning.model_dump() | {"cadence": cadence, "start": start})
     theirs = list(partitions_of(changed).get_partition_keys())[:2000]

@@ -20,9 +20,7 @@ MENDED = b"id,item,amount\n1,pen,2.5\n"
 
 
 @pytest.fixture
-def orders(
-    home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> Iterator[DagsterHome]:
+def orders(home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Iterator[DagsterHome]:
     with dg.DagsterInstance.ephemeral() as instance:
         yield DagsterHome(Installation(home, monkeypatch, capsys), instance)
 
@@ -41,7 +39,7 @@ def test_one_partition_is_recorded_once_with_what_it_is(orders: DagsterHome) -> 
 
     assert orders.run(DAYS[0]).success
 
-    assert {asset: orders.materializations(asset) for asset in ASSETS} == dict.fromkeys(ASSETS, Counter({DAYS[0]: 1}))
+    assert {asset: orders.materializations(asset) for asset in ASSETS} == {a: Counter({DAYS[0]: 1}) for a in ASSETS}
     head = orders.installation.workspace.reader.head("orders", DAYS[0])
     assert head is not None
     validated = orders.latest("orders/validated", DAYS[0])
@@ -109,7 +107,7 @@ def test_a_backfill_is_told_of_what_it_asked_for_even_if_nothing_changed(orders:
     orders.installation.drop(DAYS[0])
     orders.run(DAYS[0])
     assert orders.run(DAYS[0], tags={"dagster/backfill": "abc"}).success
-    assert {asset: orders.materializations(asset) for asset in ASSETS} == dict.fromkeys(ASSETS, Counter({DAYS[0]: 2}))
+    assert {asset: orders.materializations(asset) for asset in ASSETS} == {a: Counter({DAYS[0]: 2}) for a in ASSETS}
     assert orders.gates("integrity") == {DAYS[0]: ("SUCCEEDED", True)}
 
 
@@ -131,6 +129,22 @@ def test_a_restated_day_is_recorded_again_with_another_data_version(orders: Dags
     assert second.tags is not None
     assert first.tags["dagster/data_version"] != second.tags["dagster/data_version"]
     assert orders.gates("contract") == {DAYS[0]: ("SUCCEEDED", True)}
+
+
+def stale_causes(orders: DagsterHome, partition: str) -> dict[str, list[str]]:
+    resolver = CachingStaleStatusResolver(
+        orders.instance, orders.definitions.resolve_asset_graph(), LoadingContextForTest(orders.instance)
+    )
+    causes = {asset: resolver.get_stale_causes(dg.AssetKey(asset.split("/")), partition) for asset in ASSETS}
+    return {asset: [cause.reason for cause in found] for asset, found in causes.items()}
+
+
+def test_dagster_sees_what_is_up_to_date_and_why_it_is_not(orders: DagsterHome) -> None:
+    orders.installation.drop(DAYS[0])
+    orders.run(DAYS[0])
+    assert stale_causes(orders, DAYS[0]) == {asset: [] for asset in ASSETS}
+    orders.installation.write_contract(CONTRACT.replace("minimum: 0", "minimum: 1"))
+    assert stale_causes(orders, DAYS[0])["orders/validated"] == ["has a new code version"]
 
 
 def test_a_single_partition_without_a_drop_says_so(orders: DagsterHome) -> None:
@@ -205,7 +219,9 @@ def test_one_broken_contract_hides_no_other(orders: DagsterHome) -> None:
     [
         pytest.param("<script>alert(1)</script>", r"\<script\>alert(1)\</script\>", id="HTML"),
         pytest.param("[click](http://e.example)", r"\[click\](http\://e.example)", id="a link"),
-        pytest.param("see http://e.example or www.e.example", r"see http\://e.example or www\.e.example", id="bare links"),
+        pytest.param(
+            "see http://e.example or www.e.example", r"see http\://e.example or www\.e.example", id="bare links"
+        ),
         pytest.param("**bold** `code` _it_", r"\*\*bold\*\* \`code\` \_it\_", id="emphasis"),
         pytest.param("\x1b[2J", r"\\x1b\[2J", id="a terminal escape"),
         pytest.param("a\u202eb", r"a\\u202eb", id="text that turns its direction"),

@@ -47,15 +47,15 @@ def test_the_same_content_is_kept_once(store: LocalObjectStore, tmp_path: Path) 
 def test_a_file_that_grows_while_it_is_captured_is_not_taken(
     store: LocalObjectStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    listed, read = dropped(tmp_path, b"a,b\n" * 1000), os.read
+    listed, readv = dropped(tmp_path, b"a,b\n" * 1000), os.readv
 
-    def read_while_somebody_appends(descriptor: int, size: int) -> bytes:
+    def readv_while_somebody_appends(descriptor: int, buffers: list[memoryview]) -> int:
         with listed.location.open("ab") as writer:
             writer.write(b"more\n")
-        monkeypatch.setattr(captures.os, "read", read)
-        return read(descriptor, size)
+        monkeypatch.setattr(captures.os, "readv", readv)
+        return readv(descriptor, buffers)
 
-    monkeypatch.setattr(captures.os, "read", read_while_somebody_appends)
+    monkeypatch.setattr(captures.os, "readv", readv_while_somebody_appends)
     with pytest.raises(
         DropChangedError, match="changed while it was captured, so nothing was taken of it. It is taken when it rests"
     ):

@@ -25,9 +25,7 @@ VALIDATED = dg.AssetKey(["orders", "validated"])
 
 
 @pytest.fixture
-def orders(
-    home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> Iterator[DagsterHome]:
+def orders(home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Iterator[DagsterHome]:
     with dg.DagsterInstance.ephemeral() as instance:
         yield DagsterHome(Installation(home, monkeypatch, capsys), instance)
 
@@ -112,7 +110,9 @@ def declaring(*columns: dg.TableColumn) -> dict[str, Any]:
             "gate contract: column 1: expected id INTEGER, observed id BIGINT",
             id="another type",
         ),
-        pytest.param([dg.TableColumn("id", "BIGINT")], "column 2: expected no column, observed item VARCHAR", id="one more"),
+        pytest.param(
+            [dg.TableColumn("id", "BIGINT")], "column 2: expected no column, observed item VARCHAR", id="one more"
+        ),
         pytest.param(
             [dg.TableColumn("id", "bigint"), dg.TableColumn("item", "string"), dg.TableColumn("price", "double")],
             "column 3: expected price DOUBLE, observed no column",
@@ -140,7 +140,9 @@ def test_what_breaks_its_promise_is_held(orders: DagsterHome, columns: list[dg.T
 
 def test_the_last_good_version_stays_when_the_next_one_is_held(orders: DagsterHome) -> None:
     rows: dict[str, list[Any]] = dict(ROWS)
-    made = returning(lambda: pa.table(rows), **declaring(dg.TableColumn("id", "BIGINT"), dg.TableColumn("item", "VARCHAR")))
+    made = returning(
+        lambda: pa.table(rows), **declaring(dg.TableColumn("id", "BIGINT"), dg.TableColumn("item", "VARCHAR"))
+    )
     orders.run(DAY, assets=[made.key], also=[made])
     rows["item"] = [1, 2]
     assert not orders.run(DAY, assets=[made.key], also=[made]).success
@@ -172,7 +174,9 @@ def test_a_range_run_publishes_a_dict_of_tables(orders: DagsterHome) -> None:
         pytest.param(pa.table(ROWS), "ran over 2 partitions and returned one table", id="one table for two days"),
         pytest.param({DAY: pa.table(ROWS)}, f"missing {NEXT}, not asked for none", id="a day missing"),
         pytest.param(
-            {DAY: pa.table(ROWS), NEXT: pa.table(ROWS), LAST: pa.table(ROWS)}, f"not asked for {LAST}", id="a day too many"
+            {DAY: pa.table(ROWS), NEXT: pa.table(ROWS), LAST: pa.table(ROWS)},
+            f"not asked for {LAST}",
+            id="a day too many",
         ),
     ],
 )
@@ -184,7 +188,13 @@ def test_a_range_run_owes_a_table_for_each_partition(orders: DagsterHome, return
 @pytest.mark.parametrize(
     "annotation",
     [
-        pa.Table, pa.RecordBatchReader, duckdb.DuckDBPyRelation, pd.DataFrame, pl.DataFrame, pl.LazyFrame, Any,
+        pa.Table,
+        pa.RecordBatchReader,
+        duckdb.DuckDBPyRelation,
+        pd.DataFrame,
+        pl.DataFrame,
+        pl.LazyFrame,
+        Any,
     ],
 )
 def test_an_input_comes_as_the_kind_it_is_annotated_as(orders: DagsterHome, annotation: Any) -> None:
@@ -263,7 +273,10 @@ def test_a_file_that_was_altered_is_refused_before_a_row_is_seen(orders: Dagster
     [
         pytest.param(dict, VALIDATED, "input rows is annotated as <class 'dict'>. Annotate it as one of", id="a dict"),
         pytest.param(
-            pa.Table, dg.AssetKey(["orders", "report"]), "orders/report holds no rows. Read orders/validated", id="a report"
+            pa.Table,
+            dg.AssetKey(["orders", "report"]),
+            "orders/report holds no rows. Read orders/validated",
+            id="a report",
         ),
     ],
 )

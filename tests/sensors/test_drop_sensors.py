@@ -63,9 +63,7 @@ class Ticker:
 
 
 @pytest.fixture
-def ticker(
-    home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> Iterator[Ticker]:
+def ticker(home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Iterator[Ticker]:
     with dg.DagsterInstance.ephemeral() as instance:
         yield Ticker(DagsterHome(Installation(home, monkeypatch, capsys), instance))
 
@@ -123,7 +121,9 @@ def test_a_file_restated_and_restated_back_is_asked_for_each_time(ticker: Ticker
     assert history[0].candidate.view_key == history[2].candidate.view_key != history[1].candidate.view_key
 
 
-@pytest.mark.parametrize("status", [dg.DagsterRunStatus.NOT_STARTED, dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.CANCELING])
+@pytest.mark.parametrize(
+    "status", [dg.DagsterRunStatus.NOT_STARTED, dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.CANCELING]
+)
 def test_a_partition_in_a_run_is_not_asked_for_again(ticker: Ticker, status: dg.DagsterRunStatus) -> None:
     ticker.home.installation.drop(DAY)
     (request,) = ticker.tick()

@@ -20,16 +20,15 @@ ASSETS = ("orders/selection", "orders/validated", "orders/quarantine", "orders/r
 
 
 @pytest.fixture
-def orders(
-    home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> Iterator[DagsterHome]:
+def orders(home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Iterator[DagsterHome]:
     with dg.DagsterInstance.ephemeral() as instance:
         yield DagsterHome(Installation(home, monkeypatch, capsys), instance)
 
 
 class Reconciler:
     def __init__(self, home: DagsterHome) -> None:
-        self.home, self.cursor = home, None
+        self.home = home
+        self.cursor: str | None = None
 
     def tick(self) -> str:
         """What the sensor says."""
@@ -57,7 +56,7 @@ def test_versions_of_a_lost_instance_are_told_with_their_checks(orders: DagsterH
 
     head = orders.installation.workspace.reader.head("orders", DAY)
     assert head is not None
-    assert {asset: orders.materializations(asset) for asset in ASSETS} == dict.fromkeys(ASSETS, {DAY: 1, NEXT: 1})
+    assert {asset: orders.materializations(asset) for asset in ASSETS} == {a: {DAY: 1, NEXT: 1} for a in ASSETS}
     assert orders.latest("orders/validated", DAY).metadata["commit"].value == head.digest
     assert {gate: orders.gates(gate) for gate in GATES} == {
         gate: {DAY: ("SUCCEEDED", True), NEXT: ("SUCCEEDED", True)} for gate in GATES

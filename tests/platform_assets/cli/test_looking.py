@@ -79,7 +79,7 @@ def test_status_explains_what_is_pending(seeded: Installation) -> None:
     plain = seeded.hashgate("status")
     assert "orders-2024-01-01.csv" not in plain.out
     explained = seeded.hashgate("status", "--explain")
-    assert "2024-01-01  1 new or changed files: orders/orders-2024-01-01.csv" in explained.out
+    assert "2024-01-01  1 new or changed file: orders/orders-2024-01-01.csv" in explained.out
 
 
 def test_status_of_one_partition_that_is_empty(installation: Installation) -> None:

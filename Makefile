@@ -16,7 +16,7 @@ PYTEST_ARGS ?=
 PIP_INSTALL := $(BIN)/python -m pip install -qq --disable-pip-version-check --no-deps --no-build-isolation
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint types imports unit coverage bench lock clean clean-home
+.PHONY: help setup demo serve test lint types imports unit coverage bench lock clean clean-home
 .DELETE_ON_ERROR:
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
@@ -59,28 +59,37 @@ lock: ## Resolve again within the bounds of pyproject.toml (UPGRADE=1: to the ne
 	$(UV_COMPILE) pyproject.toml --extra demo -c requirements-build.lock -o requirements.lock; \
 	$(UV_COMPILE) pyproject.toml --all-extras --group dev -c requirements.lock -o requirements-dev.lock
 
-# ---- the demo --------------------------------------------------------------------------------------------------
+# ---- Dagster and the demo --------------------------------------------------------------------------------------
+
+# In DAGSTER_HOME, because beside another dagster.yaml Dagster warns that it does not read that one. The subshell
+# speaks when the port answers. `dagster dev` ends with 0 even when a server died: so who ended it is remembered.
+define SERVE
+@if (: <>/dev/tcp/127.0.0.1/$(PORT)) 2>/dev/null; then echo "Port $(PORT) is taken: try PORT=$$(($(PORT) + 1))" >&2; exit 2; fi
+@mkdir -p "$(DAGSTER_HOME)" "$(HASHGATE_DROPS)" && cp dagster.yaml "$(DAGSTER_HOME)/dagster.yaml"
+@echo "Starting Dagster (its log: $(DAGSTER_HOME)/servers.log). Ctrl-C ends it and everything it started."
+@cd "$(DAGSTER_HOME)"; trap 'asked=yes' INT TERM; { trap - INT TERM; \
+while ! (: <>/dev/tcp/127.0.0.1/$(PORT)) 2>/dev/null; do kill -0 $$$$ 2>/dev/null || exit 0; sleep 0.5; done; \
+echo "Open http://127.0.0.1:$(PORT)/asset-groups in a browser. New drops are ingested without a click."; } & \
+HASHGATE_WEBSERVER=127.0.0.1:$(PORT) PYTHONWARNINGS='ignore:Function `dev_command` is superseded' \
+$(abspath $(BIN))/dagster dev --log-level warning --host 127.0.0.1 --port $(PORT) \
+--workspace "$(CURDIR)/workspace.yaml" >servers.log 2>&1 || true; \
+test -n "$${asked:-}" || { tail -n 20 servers.log >&2; echo "Dagster ended by itself; all it said: $(DAGSTER_HOME)/servers.log" >&2; exit 1; }
+endef
 
 demo: $(VENV)/.editable ## 365 days of flights through Dagster on 127.0.0.1:3000 (HEADLESS=1: no servers; PORT=, DAYS=)
-	@mkdir -p "$(DAGSTER_HOME)" && cp dagster.yaml "$(DAGSTER_HOME)/dagster.yaml"
 	@$(BIN)/python -m examples.flights.make_drops --days $(DAYS) --out "$(HASHGATE_DROPS)"
 ifdef HEADLESS
+	@mkdir -p "$(DAGSTER_HOME)" && cp dagster.yaml "$(DAGSTER_HOME)/dagster.yaml"
 # Exit code 1 says that a day is held: in the demo one is, on purpose.
 	@$(BIN)/hashgate ingest flights --new || test $$? -eq 1
 	@echo; $(BIN)/hashgate status flights || test $$? -eq 1
 	@echo; echo 'Ask it: $(BIN)/hashgate query "SELECT carrier, avg(arr_delay) FROM flights GROUP BY ALL ORDER BY 2"'
 else
-	@if (: <>/dev/tcp/127.0.0.1/$(PORT)) 2>/dev/null; then echo "Port $(PORT) is taken: try make demo PORT=$$(($(PORT) + 1))" >&2; exit 2; fi
-# In DAGSTER_HOME, because beside another dagster.yaml Dagster warns that it does not read that one. The subshell
-# speaks when the port answers. `dagster dev` ends with 0 even when a server died, so it is asked who ended it.
-	@echo "Starting Dagster (its log: $(DAGSTER_HOME)/servers.log). Ctrl-C ends it and everything it started."
-	@cd "$(DAGSTER_HOME)"; trap 'asked=yes' INT TERM; { trap - INT TERM; \
-	while ! (: <>/dev/tcp/127.0.0.1/$(PORT)) 2>/dev/null; do kill -0 $$$$ 2>/dev/null || exit 0; sleep 0.5; done; \
-	echo "Open http://127.0.0.1:$(PORT)/asset-groups in a browser. Within a few minutes the sensor ingests every day."; } & \
-	PYTHONWARNINGS='ignore:Function `dev_command` is superseded' $(abspath $(BIN))/dagster dev --log-level warning \
-	--host 127.0.0.1 --port $(PORT) --workspace "$(CURDIR)/workspace.yaml" >servers.log 2>&1 || true; \
-	test -n "$${asked:-}" || { tail -n 20 servers.log >&2; echo "Dagster ended by itself; all it said: $(DAGSTER_HOME)/servers.log" >&2; exit 1; }
+	$(SERVE)
 endif
+
+serve: $(VENV)/.editable ## Dagster over your own contracts and drops (PORT=)
+	$(SERVE)
 
 # ---- what CI runs ----------------------------------------------------------------------------------------------
 

@@ -50,7 +50,9 @@ class ContractError(HashgateError):
     exit_code = 2
 
     def __init__(self, *, contract: str, where: str, problem: str, fix: str) -> None:
-        super().__init__(f"{contract}: {where}: {problem}. {fix}", contract=contract, where=where, problem=problem, fix=fix)
+        super().__init__(
+            f"{contract}: {where}: {problem}. {fix}", contract=contract, where=where, problem=problem, fix=fix
+        )
 
 
 class QueryError(HashgateError):
@@ -93,7 +95,8 @@ class NotPublishedError(HashgateError):
 
     def __init__(self, *, table: str, partition: str, state: str, fix: str) -> None:
         super().__init__(
-            f"{table}[{partition}] cannot be read: its state is {state}, and only what passed every gate is readable. {fix}",
+            f"{table}[{partition}] cannot be read: its state is {state}, and only what passed every gate is readable. "
+            f"{fix}",
             table=table,
             partition=partition,
             state=state,

@@ -10,7 +10,8 @@ Rules for CSV, as a byte-by-byte machine (tests hold a literal one against this 
   escape character, that character makes the next byte literal, and doubling has no meaning.
 - LF, CRLF and a lone CR end a frame outside quotes; so does the end of the file.
 - A quoted field that is not closed within `max_record_bytes` (both quotes counted), or by the end of the file, ends
-  with its first line end, and framing resumes there: one lost quote costs about one record.
+  with its first line end, and framing resumes there: one lost quote costs about one record. So does one that holds a
+  line end and is closed by a quote with text behind it, since that quote opens a field of a later record.
 - A frame longer than `max_record_bytes` is flawed but whole. One that grows `_longest_frame` bytes without a line end
   is cut there, so that a file without line ends needs bounded memory.
 

@@ -92,7 +92,14 @@ def counted(number: int, thing: str) -> str:
 
 def unknown(gate: str, problem: str) -> GateReceipt:
     """The receipt of a gate that could not come to a verdict."""
-    finding = Finding(subject=gate, expected="a verdict", observed=problem, fix="Mend what kept it from looking, then ingest again.")
+    finding = Finding(
+        subject=gate, expected="a verdict", observed=problem, fix="Mend what kept it from looking, then ingest again."
+    )
     return GateReceipt(
-        gate=gate, verdict=Verdict.UNKNOWN, expected="a verdict", observed=problem, findings=(finding,), findings_total=1
+        gate=gate,
+        verdict=Verdict.UNKNOWN,
+        expected="a verdict",
+        observed=problem,
+        findings=(finding,),
+        findings_total=1,
     )

@@ -139,7 +139,7 @@ class Partitioning(Frozen):
     """Naive, in `time_zone`."""
     time_zone: str = "UTC"
     file_name_pattern: str
-    """RE2 with the named groups year, month, day, hour (or week with year, ISO), matched against the whole file name."""
+    """RE2 with the named groups year, month, day, hour (or week with year, ISO), matched with the whole file name."""
 
 
 class Server(Frozen):

@@ -12,6 +12,7 @@ from resources.contract_registry import ContractRegistry
 from resources.dagster_resources import WorkspaceResource
 from resources.gated_io_manager import GatedIOManager
 from sensors.automation import automation_sensor
+from sensors.contract_files import contract_sensor
 from sensors.drop_sensors import drop_sensor
 from sensors.reconciling import reconcile_sensor
 
@@ -26,7 +27,7 @@ def definitions() -> dg.Definitions:
         users(registry),
         broken_contract_assets(registry.problems),
         dg.Definitions(
-            sensors=[reconcile_sensor(contracts), automation_sensor()],
+            sensors=[contract_sensor(registry.folders), reconcile_sensor(contracts), automation_sensor()],
             resources={
                 "workspace": workspace,
                 "listener": IngestListener(),

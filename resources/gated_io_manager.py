@@ -184,7 +184,10 @@ def _by_partition(context: dg.OutputContext, obj: Any) -> Mapping[str, Any]:
     if not isinstance(obj, Mapping):
         if len(keys) == 1:
             return {keys[0]: obj}
-        msg = f"asset {asset} ran over {len(keys)} partitions and returned one table. Return a dict of tables by partition key."
+        msg = (
+            f"asset {asset} ran over {len(keys)} partitions and returned one table. "
+            "Return a dict of tables by partition key."
+        )
         raise UsageError(msg, asset=asset)
     if set(obj) != set(keys):
         missing, surplus = sorted(set(keys) - set(obj)), sorted(set(map(str, obj)) - set(keys))
@@ -228,7 +231,8 @@ def _metadata(workspace: Workspace, commit: Commit) -> dict[str, Any]:
 def _why_held(commit: Commit) -> str:
     candidate = commit.candidate
     said = [
-        f"gate {receipt.gate}: {finding.subject}: expected {finding.expected}, observed {finding.observed}. {finding.fix}"
+        f"gate {receipt.gate}: {finding.subject}: expected {finding.expected}, "
+        f"observed {finding.observed}. {finding.fix}"
         for receipt in commit.receipts
         for finding in receipt.findings[:3]
     ]

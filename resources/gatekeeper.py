@@ -72,6 +72,8 @@ def run_gate(gate: str, look: Callable[[], GateReceipt]) -> GateReceipt:
     """Let a gate look; one that cannot gives UNKNOWN with what kept it from it."""
     try:
         return look()
+    except duckdb.InterruptException:
+        raise  # a cancel is no verdict: it ends the run
     except (HashgateError, duckdb.Error, OSError, ValueError, KeyError) as error:
         return unknown(gate, f"{type(error).__name__}: {error}")
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -70,6 +71,8 @@ def publish_table(
         return publish(workspace.store, workspace.reader, staged, judge_produced(staged), workspace.now())
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+        with suppress(OSError):
+            folder.parent.rmdir()
 
 
 def judge_produced(staged: StagedTable) -> tuple[GateReceipt, ...]:

@@ -14,7 +14,10 @@ import pyarrow as pa
 
 from contracts.errors import UsageError
 
-KINDS = "pyarrow.Table, pyarrow.RecordBatchReader, duckdb.DuckDBPyRelation, pandas.DataFrame, polars.DataFrame or polars.LazyFrame"
+KINDS = (
+    "pyarrow.Table, pyarrow.RecordBatchReader, duckdb.DuckDBPyRelation, pandas.DataFrame, polars.DataFrame or "
+    "polars.LazyFrame"
+)
 _ROWS_A_BATCH = 122_880
 """DuckDB's own row group."""
 

@@ -281,7 +281,8 @@ def _parts(
     if moving:
         yield f"{len(moving)} waiting for files that are still being written"
     if given_up:
-        yield f"{len(given_up)} given up after {ATTEMPTS} attempts or a cancel ({given_up[0]}): materialize them by hand"
+        many = f"{len(given_up)} given up after {ATTEMPTS} attempts or a cancel"
+        yield f"{many} ({given_up[0]}): materialize them by hand"
     held = [s.key for s in statuses if s.state is PartitionState.HELD]
     if held:
         yield f"{len(held)} held ({held[0]})"

@@ -274,7 +274,7 @@ def test_dagster_accepts_the_instance_s_settings_and_nothing_leaves_the_machine(
         assert instance.nux_enabled is False
         assert instance.run_monitoring_enabled is True
         assert isinstance(instance.run_coordinator, QueuedRunCoordinator)
-        assert instance.get_concurrency_config().run_queue_config.max_concurrent_runs == 2  # type: ignore[union-attr]
+        assert instance.get_concurrency_config().run_queue_config.max_concurrent_runs == 2
 
 
 def test_the_workspace_and_dg_load_the_same_definitions() -> None:

@@ -27,6 +27,7 @@ settings, from the environment:
   HASHGATE_HOME       store, catalogue, staging and Dagster's instance (./.hashgate)
   HASHGATE_DROPS      the drop folder ($HASHGATE_HOME/drops)
   HASHGATE_CONTRACTS  folders with table contracts, separated by `:` (contracts/odcs)
+  HASHGATE_WEBSERVER  host:port of Dagster's webserver, to reload when contract files change
   HASHGATE_TRACEBACK  set: show where an error came from, as --traceback does
   NO_COLOR            set: no colour
 

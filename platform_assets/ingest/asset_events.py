@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import dagster as dg
 from dagster import AssetCheckEvaluation, AssetKey, AssetMaterialization
@@ -116,7 +117,7 @@ def version_events(keys: TableKeys, commit: Commit, uri: str) -> tuple[AssetMate
     """The partition's validated rows and its quarantine are what the commit says."""
     candidate = commit.candidate
     parts = (*candidate.segments, *([candidate.overlay] if candidate.overlay else []))
-    common = {
+    common: dict[str, Any] = {
         "records": candidate.records,
         "version": commit.number,
         "commit": commit.digest,

@@ -43,8 +43,10 @@ FOLLOWS_PUBLISHED_DAYS = (
     & ~dg.AutomationCondition.any_deps_in_progress()
     & ~dg.AutomationCondition.in_progress()
 )
-"""When a day was published and all its gates have passed, also before this asset was there; `eager()` would ask for held
-days, too."""
+"""When a day was published and all its gates have passed, also before this asset was there.
+
+`eager()` would ask for held days, too.
+"""
 
 
 def carrier_delays(flights: TableContract) -> dg.AssetsDefinition:

@@ -43,7 +43,7 @@ def reference_frames(data: bytes, csv: CsvFormat) -> list[ReferenceFrame]:
     return frames
 
 
-def _next_frame(data: bytes, start: int, csv: CsvFormat) -> ReferenceFrame:  # noqa: C901, PLR0912 - one machine, one piece
+def _next_frame(data: bytes, start: int, csv: CsvFormat) -> ReferenceFrame:  # noqa: C901, PLR0912, PLR0915 - one machine, one piece
     delimiter = ord(csv.delimiter)
     quote = ord(csv.quote) if csv.quote else None
     escape = ord(csv.escape) if csv.escape and csv.escape != csv.quote else None

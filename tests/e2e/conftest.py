@@ -43,7 +43,7 @@ def chromium() -> str:
 
 
 @pytest.fixture(scope="session")
-def servers(chromium: str, stock: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Servers]:
+def servers(stock: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Servers]:
     """Dagster over a home in which the seeded days were ingested, by the sensor."""
     servers = Servers(tmp_path_factory.mktemp("e2e") / "home")
     (servers.settings.drops / "flights").mkdir(parents=True)

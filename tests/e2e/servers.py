@@ -15,6 +15,8 @@ from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from contracts.canonical import canonical_bytes, parse_json
 from contracts.table_contract import TableContract
 from platform_assets.ingest.planning import PartitionStatus, partition_statuses
@@ -49,13 +51,13 @@ class Servers:
         """Start them, and wait until the code location is loaded."""
         self.settings.dagster_home.mkdir(parents=True, exist_ok=True)
         shutil.copy(ROOT / "dagster.yaml", self.settings.dagster_home)
-        arguments = ["--host", "127.0.0.1", "--port", self.url.rpartition(":")[2], "--workspace", str(ROOT / "workspace.yaml")]
+        where = ["--host", "127.0.0.1", "--port", self.url.rpartition(":")[2]]
         # A child of a shell's background job would ignore SIGINT, as the job does, and could not be ended by it.
         before = signal.signal(signal.SIGINT, signal.default_int_handler)
         try:
             with self._log.open("wb") as log:
                 self._process = subprocess.Popen(
-                    [sys.executable, "-m", "dagster", "dev", *arguments],
+                    [sys.executable, "-m", "dagster", "dev", *where, "--workspace", str(ROOT / "workspace.yaml")],
                     cwd=ROOT,
                     env=self._environment(),
                     stdin=subprocess.DEVNULL,
@@ -142,7 +144,7 @@ class Servers:
             died = self._process is None or self._process.poll() is not None
             if died or time.monotonic() > deadline:
                 said = "\n".join(self._log.read_text(errors="replace").splitlines()[-LOG_LINES_SHOWN:])
-                raise AssertionError(f"{'the servers died' if died else f'{timeout_s} s passed'} before {what}:\n{said}")
+                pytest.fail(f"{'the servers died' if died else f'{timeout_s} s passed'} before {what}:\n{said}")
             time.sleep(0.5)
 
     def _sensors(self) -> dict[str, str]:
@@ -156,6 +158,7 @@ class Servers:
         mine = {name: value for name, value in os.environ.items() if not name.startswith(("HASHGATE_", "DAGSTER_"))}
         return mine | {
             "HASHGATE_HOME": str(self.settings.home),
+            "HASHGATE_WEBSERVER": self.url.removeprefix("http://"),
             "DAGSTER_HOME": str(self.settings.dagster_home),
             "DAGSTER_DISABLE_TELEMETRY": "yes",
         }
@@ -167,7 +170,8 @@ class Servers:
         for folder in Path("/proc").glob("[0-9]*"):
             try:
                 if mine in (folder / "environ").read_bytes() + b"\0":
-                    found[int(folder.name)] = (folder / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+                    command = (folder / "cmdline").read_bytes().replace(b"\0", b" ")
+                    found[int(folder.name)] = command.decode(errors="replace")
             except OSError:
                 continue  # it ended meanwhile, or is somebody else's
         return found

@@ -81,7 +81,7 @@ def test_there_is_a_job_a_table_and_sensors_that_are_on(loaded: dg.Definitions) 
     repository = loaded.get_repository_def()
     assert {job.name for job in repository.get_all_jobs()} == {"__ASSET_JOB", "flights_ingest"}
     assert {s.name: s.default_status for s in repository.sensor_defs} == dict.fromkeys(
-        ("flights_drops", "reconcile", "automation"), dg.DefaultSensorStatus.RUNNING
+        ("flights_drops", "contracts", "reconcile", "automation"), dg.DefaultSensorStatus.RUNNING
     )
 
 

@@ -20,7 +20,7 @@ from tests.installation import SOUND, Installation
 
 DAY, NEXT, LAST = "2024-03-01", "2024-03-02", "2024-03-03"
 DAILY = dg.DailyPartitionsDefinition("2024-01-01", end_offset=1)
-ROWS = {"id": [1, 2], "item": ["pen", "ink"]}
+ROWS: dict[str, list[Any]] = {"id": [1, 2], "item": ["pen", "ink"]}
 VALIDATED = dg.AssetKey(["orders", "validated"])
 
 
@@ -35,7 +35,8 @@ def returning(make: Callable[[], Any], **options: Any) -> dg.AssetsDefinition:
     def made() -> Any:
         return make()
 
-    return made
+    made_asset: dg.AssetsDefinition = made
+    return made_asset
 
 
 def seen_by(annotation: Any, upstream: dg.AssetKey, **options: Any) -> tuple[dg.AssetsDefinition, list[Any]]:
@@ -139,7 +140,7 @@ def test_what_breaks_its_promise_is_held(orders: DagsterHome, columns: list[dg.T
 
 
 def test_the_last_good_version_stays_when_the_next_one_is_held(orders: DagsterHome) -> None:
-    rows: dict[str, list[Any]] = dict(ROWS)
+    rows: dict[str, list[Any]] = {name: list(values) for name, values in ROWS.items()}
     made = returning(
         lambda: pa.table(rows), **declaring(dg.TableColumn("id", "BIGINT"), dg.TableColumn("item", "VARCHAR"))
     )

@@ -12,8 +12,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from contracts.duckdb_syntax import quoted
 from contracts.canonical import canonical_bytes
+from contracts.duckdb_syntax import quoted
 from contracts.report_document import QUANTILES, ColumnProfile, Profile
 from platform_assets.reports import profile as module
 from platform_assets.reports.profile import BINS, profile_table

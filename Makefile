@@ -10,7 +10,8 @@ export DAGSTER_HOME ?= $(HASHGATE_HOME)/dagster
 export DAGSTER_DISABLE_TELEMETRY := yes
 PORT ?= 3000
 DAYS ?= 365
-PYTEST_ARGS ?=
+# Two at a time, a file's tests together: several share what is costly to set up.
+PYTEST_ARGS ?= -n 2 --dist loadfile
 
 # No dependency is resolved and nothing is built in isolation: what the lock files do not name does not get in.
 PIP_INSTALL := $(BIN)/python -m pip install -qq --disable-pip-version-check --no-deps --no-build-isolation

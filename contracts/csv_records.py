@@ -26,6 +26,7 @@ from contracts.record_runs import (
     Records,
     Refusal,
     Slices,
+    int64_array,
     match_columns,
     ordered,
     records_schema,
@@ -120,7 +121,7 @@ class _CsvReader:
             names = [name for _, name in matching.extras]
             values = [json_strings(rows.columns[index]) for index, _ in matching.extras]
             columns.append(json_objects(names, values) if names else absent)
-        return pa.Table.from_arrays([*columns, pa.array(rows.numbers)], schema=self._schema)
+        return pa.Table.from_arrays([*columns, int64_array(rows.numbers)], schema=self._schema)
 
     def _parse(self, records: Slices, width: int) -> _Rows:
         """Rows of sound frames: in bulk, except what needs care."""

@@ -33,7 +33,7 @@ from numpy.typing import NDArray
 
 from contracts.table_contract import CsvFormat, JsonLinesFormat
 
-BLOCK_BYTES = 4 << 20
+BLOCK_BYTES = 2 << 20
 """How much is framed at once: large enough for numpy, small enough for the processor's cache."""
 
 _LF, _CR = 0x0A, 0x0D

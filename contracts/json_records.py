@@ -28,6 +28,7 @@ from contracts.record_runs import (
     Slices,
     column_positions,
     column_problems,
+    int64_array,
     may_not_be_absent,
     ordered,
     records_schema,
@@ -97,7 +98,7 @@ class _LineReader:
         if self._keep:
             extras = {members.names[-1 - target]: index for target, index in indexes.items() if target < 0}
             columns.append(_extras(members, extras))
-        table = pa.Table.from_arrays([*columns, pa.array(records.numbers)], schema=self._schema)
+        table = pa.Table.from_arrays([*columns, int64_array(records.numbers)], schema=self._schema)
         return table if taken.all() else table.filter(pa.array(taken)), taken
 
     def _targets(self, members: Members) -> Int64s:

@@ -238,7 +238,7 @@ class _Reader:
             section.require(key, f"It looks like {example}.")
         named = section.text("cadence", choices=tuple(Cadence))
         zone = section.text("timeZone") or self._time_zone()
-        start = self._start(section)
+        start, end = self._moment(section, "start"), self._moment(section, "end")
         pattern = section.text("fileNamePattern")
         section.close()
         if named is None or start is None or pattern is None:
@@ -247,6 +247,8 @@ class _Reader:
         problems = (
             ("timeZone", zone_problem(cadence, zone), "Write a name such as Europe/Rome or UTC."),
             ("start", start_problem(cadence, start), "Move it to where a period begins."),
+            ("end", None if end is None else start_problem(cadence, end), "Move it to where a period begins."),
+            ("end", f"it does not come after {start}" if end and end <= start else None, "Move it behind the start."),
             ("fileNamePattern", _pattern_problem(cadence, pattern), _pattern_fix(cadence)),
         )
         for key, problem, fix in problems:
@@ -254,21 +256,21 @@ class _Reader:
                 section.complain(problem, fix, key)
         if any(problem for _, problem, _ in problems):
             return None
-        return Partitioning(cadence=cadence, start=start, time_zone=zone, file_name_pattern=pattern)
+        return Partitioning(cadence=cadence, start=start, end=end, time_zone=zone, file_name_pattern=pattern)
 
-    def _start(self, section: Section) -> dt.datetime | None:
-        text = section.text("start")
+    def _moment(self, section: Section, key: str) -> dt.datetime | None:
+        text = section.text(key)
         if text is None:
             return None
         try:
-            start = dt.datetime.fromisoformat(text)
+            moment = dt.datetime.fromisoformat(text)
         except ValueError:
-            start = None
-        if start is None or start.tzinfo is not None:
+            moment = None
+        if moment is None or moment.tzinfo is not None:
             fix = "Write a date such as 2013-01-01, or 2013-01-01T05:00 for hours, on the clock of timeZone."
-            section.complain(f"{shown(text)} is no date here", fix, "start")
+            section.complain(f"{shown(text)} is no date here", fix, key)
             return None
-        return start
+        return moment
 
     def _time_zone(self) -> str:
         zone = self._custom.text("timeZone")

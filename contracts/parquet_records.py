@@ -26,6 +26,7 @@ from contracts.record_runs import (
     Matching,
     Records,
     Refusal,
+    int64_array,
     match_columns,
     ordered,
     records_schema,
@@ -142,7 +143,7 @@ class _RowReader:
             names = [name for _, name in self._matching.extras]
             values = [json_strings(texts[index].values) for index, _ in self._matching.extras]
             columns.append(json_objects(names, values) if names else absent)
-        table = pa.Table.from_arrays([*columns, pa.array(numbers)], schema=self._schema)
+        table = pa.Table.from_arrays([*columns, int64_array(numbers)], schema=self._schema)
         if refused:
             sound = ~np.logical_or.reduce([text.undecodable for text in texts.values()])
             table = table.filter(pa.array(sound))

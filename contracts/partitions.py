@@ -9,8 +9,9 @@ Keys are spelled as Dagster spells them, so that the two calendars agree (a test
 | weekly | the Monday, `2013-01-28` | `WeeklyPartitionsDefinition(day_offset=1)` |
 | monthly | the first, `2013-01-01` | `MonthlyPartitionsDefinition` |
 
-The running period exists while it runs; later ones do not. When clocks go back, the second of two equal hours carries
-its offset (`2013-11-03-01:00-0500`), and a file name, which cannot tell them apart, means the first.
+The running period exists while it runs; later ones do not, nor any behind the calendar's end. When clocks go back, the
+second of two equal hours carries its offset (`2013-11-03-01:00-0500`), and a file name, which cannot tell them apart,
+means the first.
 
 Everything here is arithmetic: "now" is an argument, and the calendar reads no clock.
 """
@@ -108,7 +109,7 @@ def partition_keys_of(file_names: Sequence[str], partitioning: Partitioning, *, 
     Args:
         file_names: Any text, also such with bytes that are no UTF-8 (surrogate escapes).
         partitioning: The contract's.
-        now: Aware; the period it lies in is the last one there is.
+        now: Aware; the period it lies in is the last one there is, unless the calendar ends before it.
 
     Returns:
         One key, or one reason why there is none, for each name in order.
@@ -136,9 +137,9 @@ def partition_keys_of(file_names: Sequence[str], partitioning: Partitioning, *, 
 
 
 def is_key(text: str, partitioning: Partitioning) -> bool:
-    """Whether text is a key of the calendar, at any time from its start on."""
+    """Whether text is a key of the calendar, at any time from its start to its end."""
     start = _start_of_key(text, partitioning)
-    return start is not None and _instant(start) >= _first(partitioning)
+    return start is not None and _within(partitioning, start)
 
 
 def current_key(partitioning: Partitioning, now: dt.datetime) -> str | None:
@@ -303,12 +304,12 @@ def _start_of_key(key: str, partitioning: Partitioning) -> dt.datetime | None:
 
 def _checked_start(key: str, partitioning: Partitioning) -> dt.datetime:
     start = _start_of_key(key, partitioning)
-    first = _first(partitioning)
-    if start is None or _instant(start) < first:
+    if start is None or not _within(partitioning, start):
         example = _first_key(partitioning)
+        end = f"; it ends before {partitioning.end}" if partitioning.end else ""
         message = (
             f"{key!r} is not a partition of this {partitioning.cadence} calendar. "
-            f"Its keys look like {example}, which is the first."
+            f"Its keys look like {example}, which is the first{end}."
         )
         raise UsageError(message, partition=key, first=example)
     return start
@@ -329,6 +330,15 @@ def _first(partitioning: Partitioning) -> dt.datetime:
     return _instant(partitioning.start.replace(tzinfo=_zone(partitioning.time_zone)))
 
 
+def _end(partitioning: Partitioning) -> dt.datetime | None:
+    return None if partitioning.end is None else partitioning.end.replace(tzinfo=_zone(partitioning.time_zone))
+
+
+def _within(partitioning: Partitioning, start: dt.datetime) -> bool:
+    end = _end(partitioning)
+    return _first(partitioning) <= _instant(start) and (end is None or _instant(start) < _instant(end))
+
+
 def _instant(moment: dt.datetime) -> dt.datetime:
     """For comparing: two datetimes of one zone compare by their wall clocks, which repeat an hour in autumn."""
     return moment.astimezone(dt.UTC)
@@ -338,8 +348,9 @@ def _running(partitioning: Partitioning, now: dt.datetime) -> dt.datetime:
     if now.tzinfo is None:
         msg = "`now` must be aware of its time zone"
         raise ValueError(msg)
-    local = now.astimezone(_zone(partitioning.time_zone))
-    return _floor(partitioning.cadence, local)
+    end = _end(partitioning)
+    moment = now if end is None else min(now, end - dt.timedelta(microseconds=1), key=_instant)
+    return _floor(partitioning.cadence, moment.astimezone(_zone(partitioning.time_zone)))
 
 
 def _after(partitioning: Partitioning, start: dt.datetime) -> dt.datetime:

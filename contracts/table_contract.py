@@ -137,6 +137,8 @@ class Partitioning(Frozen):
     cadence: Cadence
     start: dt.datetime
     """Naive, in `time_zone`."""
+    end: dt.datetime | None = None
+    """Where the calendar stops, itself excluded; naive, in `time_zone`. None: it goes on with time."""
     time_zone: str = "UTC"
     file_name_pattern: str
     """RE2 with the named groups year, month, day, hour (or week with year, ISO), matched with the whole file name."""

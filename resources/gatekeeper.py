@@ -13,6 +13,7 @@ from pathlib import Path
 
 import duckdb
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 
 from contracts.commits import Candidate, SegmentEntry
@@ -74,7 +75,7 @@ def run_gate(gate: str, look: Callable[[], GateReceipt]) -> GateReceipt:
         return look()
     except duckdb.InterruptException:
         raise  # a cancel is no verdict: it ends the run
-    except (HashgateError, duckdb.Error, OSError, ValueError, KeyError) as error:
+    except (HashgateError, duckdb.Error, pa.ArrowException, OSError, ValueError, KeyError) as error:
         return unknown(gate, f"{type(error).__name__}: {error}")
 
 
@@ -210,7 +211,7 @@ def _record_numbers(session: duckdb.DuckDBPyConnection, path: Path) -> dict[str,
         _BATCH_ROWS
     ):
         sources = batch.column(0).dictionary_encode()
-        codes, numbers = sources.indices.to_numpy(), batch.column(1).to_numpy()
+        codes, numbers = np.from_dlpack(sources.indices), np.from_dlpack(batch.column(1))  # `to_numpy` imports pandas
         for code, source in enumerate(sources.dictionary.to_pylist()):
             found.setdefault(source, []).append(numbers[codes == code])
     return {source: np.concatenate(parts) for source, parts in found.items()}

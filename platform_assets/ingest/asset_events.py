@@ -91,7 +91,8 @@ def inert(text: str) -> str:
 
     Source: CommonMark 0.31, "Backslash escapes"; GFM, "Autolinks (extension)".
     """
-    escaped = re.sub(r"([\\`*_\[\]<>&|~#])", r"\\\1", visible(text, 2000))
+    # an underscore between letters means nothing, and names are full of them
+    escaped = re.sub(r"([\\`*\[\]<>&|~#]|(?<!\w)_|_(?!\w))", r"\\\1", visible(text, 2000))
     return re.sub(r"(?i)(?<=www)\.|://|@", lambda found: "\\" + found[0], escaped)
 
 
@@ -193,7 +194,8 @@ def check_events(
             partition=commit.candidate.partition,
             passed=receipt.verdict is Verdict.PASS,
             blocking=True,
-            description=inert(_verdict_in_words(commit, receipt)),
+            # Dagster shows it as Markdown in one place and as plain text in another: a command's backticks suit neither
+            description=inert(_verdict_in_words(commit, receipt).replace("`", "")),
             metadata=_evidence(receipt, offending if receipt.gate == "quality" else (), report),
             target_materialization_data=target,
         )

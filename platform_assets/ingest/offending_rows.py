@@ -47,6 +47,12 @@ def _rows(path: Path) -> Iterator[Offending]:
     columns = ["_hg_source", "_hg_record", "reasons", "raw"]
     for batch in pq.ParquetFile(path).iter_batches(batch_size=ROWS_SHOWN, columns=columns):
         for row in batch.to_pylist():
-            said = [r["message"] if r["column"] is None else f"{r['column']}: {r['message']}" for r in row["reasons"]]
+            said = [_in_words(r["code"], r["column"], r["message"]) for r in row["reasons"]]
             more = [f"and {len(said) - REASONS_SHOWN} more"] if len(said) > REASONS_SHOWN else []
-            yield Offending(row["_hg_source"], row["_hg_record"], "; ".join(said[:REASONS_SHOWN] + more), row["raw"])
+            yield Offending(
+                row["_hg_source"], row["_hg_record"], "; ".join(said[:REASONS_SHOWN] + more), row["raw"].rstrip("\r\n")
+            )
+
+
+def _in_words(code: str, column: str | None, message: str) -> str:
+    return f"{code}: {message}" if column is None else f"{code} {column}: {message}"

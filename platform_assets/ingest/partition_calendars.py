@@ -2,26 +2,32 @@
 
 from __future__ import annotations
 
+import datetime as dt
+from zoneinfo import ZoneInfo
+
 import dagster as dg
 
 from contracts.partitions import WEEK_DAY_OFFSET
 from contracts.table_contract import Cadence, Partitioning
 
-INCLUDE_RUNNING = 1
-"""Dagster's `end_offset`: the period that is running is a partition already."""
-
 
 def partitions_of(partitioning: Partitioning) -> dg.TimeWindowPartitionsDefinition:
-    """The partitions definition of a table's assets and checks."""
-    start, zone = partitioning.start, partitioning.time_zone
+    """The partitions definition of a table's assets and checks.
+
+    Dagster's `end_offset` of 1 makes the running period a partition. It would also add one behind an end that has
+    passed: there it is 0. An end that passes while the definitions are loaded takes effect when they are loaded again.
+    """
+    start, end, zone = partitioning.start, partitioning.end, partitioning.time_zone
+    over = end is not None and end.replace(tzinfo=ZoneInfo(zone)) <= dt.datetime.now(dt.UTC)
+    offset = 0 if over else 1
     match partitioning.cadence:
         case Cadence.HOURLY:
-            return dg.HourlyPartitionsDefinition(start, timezone=zone, end_offset=INCLUDE_RUNNING)
+            return dg.HourlyPartitionsDefinition(start, end_date=end, timezone=zone, end_offset=offset)
         case Cadence.DAILY:
-            return dg.DailyPartitionsDefinition(start, timezone=zone, end_offset=INCLUDE_RUNNING)
+            return dg.DailyPartitionsDefinition(start, end_date=end, timezone=zone, end_offset=offset)
         case Cadence.WEEKLY:
             return dg.WeeklyPartitionsDefinition(
-                start, timezone=zone, day_offset=WEEK_DAY_OFFSET, end_offset=INCLUDE_RUNNING
+                start, end_date=end, timezone=zone, day_offset=WEEK_DAY_OFFSET, end_offset=offset
             )
         case Cadence.MONTHLY:
-            return dg.MonthlyPartitionsDefinition(start, timezone=zone, end_offset=INCLUDE_RUNNING)
+            return dg.MonthlyPartitionsDefinition(start, end_date=end, timezone=zone, end_offset=offset)

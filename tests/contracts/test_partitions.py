@@ -116,6 +116,17 @@ def test_an_hour_that_clocks_skip_is_no_partition() -> None:
     assert not is_key("2013-03-10-02:00", hours)
 
 
+def test_a_calendar_that_ends_has_no_key_behind_its_end() -> None:
+    year = calendar().model_copy(update={"start": dt.datetime(2013, 1, 1), "end": dt.datetime(2014, 1, 1)})
+    now = dt.datetime(2026, 11, 21, tzinfo=dt.UTC)
+    assert current_key(year, now) == "2013-12-31"
+    assert current_key(year, dt.datetime(2013, 5, 5, tzinfo=dt.UTC)) == "2013-05-05"
+    assert is_key("2013-12-31", year)
+    assert not is_key("2014-01-01", year)
+    with pytest.raises(UsageError, match="it ends before 2014-01-01 00:00:00"):
+        keys_between(year, "2013-12-31", "2014-01-01")
+
+
 def test_before_the_calendar_starts_nothing_runs() -> None:
     assert current_key(calendar(), dt.datetime(2012, 12, 31, 23, 59, tzinfo=dt.UTC)) is None
     assert current_key(calendar(), dt.datetime(2013, 1, 1, tzinfo=dt.UTC)) == "2013-01-01"

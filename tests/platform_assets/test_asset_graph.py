@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from pathlib import Path
 
 import dagster as dg
 import pytest
 
 from contracts.gates import GATES
-from contracts.partitions import keys_between
+from contracts.partitions import current_key, keys_between
 from platform_assets.definitions import definitions
 from platform_assets.ingest.partition_calendars import partitions_of
 from platform_assets.shadowing import refuse_shadowing
@@ -89,12 +90,20 @@ def test_there_is_a_job_a_table_and_sensors_that_are_on(loaded: dg.Definitions) 
     ("cadence", "start"),
     [("hourly", "2013-03-01T00:00"), ("daily", "2013-01-01"), ("weekly", "2013-01-07"), ("monthly", "2013-01-01")],
 )
+@pytest.mark.parametrize(
+    "end", [None, "2014-07-01", "2999-07-01"], ids=["no end", "an end behind us", "an end to come"]
+)
 @pytest.mark.usefixtures("loaded")
-def test_dagsters_calendar_has_the_contracts_keys(cadence: str, start: str) -> None:
+def test_dagsters_calendar_has_the_contracts_keys(cadence: str, start: str, end: str | None) -> None:
+    if cadence == "weekly" and end is not None:
+        end = "2014-06-30" if end < "2026" else "2999-07-01"  # both are Mondays
     partitioning = Workspace.from_environment().contract("flights").partitioning
-    changed = type(partitioning).model_validate(partitioning.model_dump() | {"cadence": cadence, "start": start})
-    theirs = list(partitions_of(changed).get_partition_keys())[:2000]
-    assert keys_between(changed, theirs[0], theirs[-1]) == theirs
+    changed = type(partitioning).model_validate(
+        partitioning.model_dump() | {"cadence": cadence, "start": start, "end": end}
+    )
+    theirs = list(partitions_of(changed).get_partition_keys())
+    assert current_key(changed, dt.datetime.now(dt.UTC)) == theirs[-1]
+    assert keys_between(changed, theirs[0], theirs[-1])[-2000:] == theirs[-2000:]
 
 
 def test_a_package_that_shadows_one_of_ours_is_named(tmp_path: Path) -> None:

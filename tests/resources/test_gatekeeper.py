@@ -157,6 +157,13 @@ def test_a_writer_of_another_schema_fails_the_contract(
     assert (finding.expected, finding.observed) == (expected, observed)
 
 
+def test_rows_without_a_record_number_are_never_a_pass(sales: SalesHome, monkeypatch: pytest.MonkeyPatch) -> None:
+    select = "SELECT * REPLACE (NULL::BIGINT AS _hg_record) FROM {table}"
+    receipts = ingest_with(sales, monkeypatch, lambda staged: rewrite(staged, "valid.parquet", select))
+    assert receipts["conservation"].verdict is Verdict.UNKNOWN
+    assert receipts["contract"].findings[0].observed == "3 rows without"
+
+
 def test_a_writer_that_lets_a_key_through_twice_fails_quality(
     sales: SalesHome, monkeypatch: pytest.MonkeyPatch
 ) -> None:

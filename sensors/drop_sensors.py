@@ -153,7 +153,7 @@ def look_for_drops(
         else:
             wanted[key] = (fingerprint, attempt)
     requests = []
-    for keys in _ranges(workspace, contract, list(wanted))[:RUNS_A_TICK]:
+    for keys in _ranges(contract, list(wanted))[:RUNS_A_TICK]:
         request = _request(contract, keys, {key: wanted[key] for key in keys if key in wanted})
         requests.append(request)
         asked |= {
@@ -220,20 +220,19 @@ def _next_attempt(before: Asked | None, status_of: StatusOf) -> int | None:
     return before.attempt + 1
 
 
-def _ranges(workspace: Workspace, contract: TableContract, keys: Sequence[str]) -> list[list[str]]:
-    """Cut sorted keys into runs of neighbours; gaps for which nothing ever came may lie within one."""
+def _ranges(contract: TableContract, keys: Sequence[str]) -> list[list[str]]:
+    """Cut sorted keys into runs of neighbours.
+
+    A range over a gap would be fewer runs, but a day for which nothing came would show as failed when another is held.
+    """
     if not keys:
         return []
-    calendar = keys_between(contract.partitioning, keys[0], keys[-1])
-    place = {key: i for i, key in enumerate(calendar)}
-    published = set(workspace.reader.partitions(contract.table))
+    place = {key: i for i, key in enumerate(keys_between(contract.partitioning, keys[0], keys[-1]))}
     ranges = [[keys[0]]]
     for key in keys[1:]:
         current = ranges[-1]
-        gap = calendar[place[current[-1]] + 1 : place[key]]
-        fits = len(current) + len(gap) < PARTITIONS_A_RUN
-        if fits and not published & set(gap) and not (gap and workspace.catalogue.captures(contract.table, gap)):
-            current.extend([*gap, key])
+        if place[key] == place[current[-1]] + 1 and len(current) < PARTITIONS_A_RUN:
+            current.append(key)
         else:
             ranges.append([key])
     return ranges

@@ -88,10 +88,10 @@ def test_a_run_is_asked_for_under_its_contract(ticker: Ticker) -> None:
     assert request.tags["hashgate/attempt"] == "1"
 
 
-def test_neighbours_are_one_run_and_days_nothing_came_for_may_lie_between(ticker: Ticker) -> None:
+def test_neighbours_are_one_run_and_a_day_nothing_came_for_is_in_none(ticker: Ticker) -> None:
     for day in (DAY, NEXT, LAST):
         ticker.home.installation.drop(day)
-    assert ticker.ranges() == [(DAY, LAST)]
+    assert ticker.ranges() == [(DAY, NEXT), (LAST, LAST)]
 
 
 def test_published_days_are_not_run_again_between_two_new_ones(ticker: Ticker) -> None:

@@ -16,6 +16,7 @@ from pydantic import BaseModel
 from pydantic.json_schema import GenerateJsonSchema
 
 from contracts.commits import Commit
+from contracts.datasets import DatasetEntry
 from contracts.refs import Digest
 from contracts.report_document import Report
 from contracts.segments import SegmentIndex
@@ -31,6 +32,7 @@ DOCUMENTS: Mapping[str, type[BaseModel]] = MappingProxyType(
         "selection-envelope": Selection,
         "segment": SegmentIndex,
         "commit": Commit,
+        "dataset": DatasetEntry,
         "report": Report,
     }
 )

@@ -28,6 +28,7 @@ from contracts.segments import SegmentIndex
 from contracts.selection import SelectionSnapshot
 from contracts.table_contract import LINEAGE_COLUMNS, Severity, TableContract
 from resources.captures import blob_key, check_blob
+from resources.dataset_catalogue import catalogued_dataset
 from resources.duckdb_session import open_session, parquet_source
 from resources.object_store import LocalObjectStore, digest_of_file
 from resources.table_reader import INDEX, QUARANTINE, VALID
@@ -242,6 +243,16 @@ def _contract(staged: StagedCandidate, store: LocalObjectStore) -> GateReceipt:
     """The Parquet files have the contract's columns, in its order and of its types, and lineage on every row."""
     expected = list(staged.contract.table_schema.items())
     findings: list[Finding] = []
+    catalogued = catalogued_dataset(store, staged.contract)
+    if catalogued is None or catalogued.schema_fingerprint != staged.contract.schema_fingerprint:
+        findings.append(
+            Finding(
+                subject=f"schema of version {staged.contract.version}",
+                expected="not catalogued" if catalogued is None else catalogued.schema_fingerprint,
+                observed=staged.contract.schema_fingerprint,
+                fix="Raise the contract's version: a version stands for one schema.",
+            )
+        )
     with open_session("gate", spill_to=store.spill_folder) as session:
         for path in staged.files(VALID):
             described = session.execute(f"DESCRIBE SELECT * FROM {parquet_source([path])}").fetchall()

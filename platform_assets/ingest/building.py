@@ -32,6 +32,7 @@ from contracts.segments import (
 from contracts.selection import Selection, SelectionSnapshot
 from contracts.table_contract import TableContract
 from platform_assets.ingest.selecting import load_snapshot
+from resources.dataset_catalogue import register_dataset
 from resources.duckdb_session import open_session, parquet_source
 from resources.gatekeeper import StagedCandidate, judge
 from resources.object_store import refused_by_disk
@@ -73,6 +74,7 @@ def build_partition(
 
     Raises:
         UsageError: The partition was never selected.
+        SchemaConflictError: The contract's version stands for another schema.
         CommitError: The sink mode forbids another version.
         StoreError: The store refused; what was readable before still is.
     """
@@ -87,6 +89,7 @@ def build_partition(
     head = workspace.reader.head(contract.table, partition)
     if head is not None and head.candidate.view_key == recipe.key and not force:
         return PartitionResult(contract.table, partition, Outcome.REUSED, head, 0)
+    register_dataset(workspace.store, contract)
     with _staging(workspace, run_id) as folder:
         builder = _Builder(workspace, contract, snapshot, head, folder, reuse=not force)
         staged = builder.stage(partition, selection, recipe, run_id)

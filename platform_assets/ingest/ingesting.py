@@ -12,11 +12,14 @@ from enum import StrEnum
 
 from contracts.commits import Commit
 from contracts.errors import HashgateError
+from contracts.refs import Digest, digest_json
 from contracts.selection import Selection
 from contracts.table_contract import TableContract
 from platform_assets.ingest.building import build_partition
 from platform_assets.ingest.selecting import CaptureReport, capture, scan, select
+from resources.dataset_catalogue import register_dataset
 from resources.file_catalogue import ScanReport
+from resources.parser_identity import parser_identity
 from resources.workspace import Workspace
 
 _HOPELESS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO})
@@ -67,10 +70,27 @@ class TakenIn:
 
 
 def take_in(workspace: Workspace, contract: TableContract, partitions: Sequence[str]) -> TakenIn:
-    """Scan the drop folder, capture what is new for `partitions`, and freeze what each is built from."""
+    """Scan the drop folder, capture what is new for `partitions`, and freeze what each is built from.
+
+    Raises:
+        SchemaConflictError: The contract's version stands for another schema; nothing was looked at.
+    """
+    register_dataset(workspace.store, contract)
     scanned = scan(workspace, contract)
     captured = capture(workspace, contract, partitions)
     return TakenIn(scanned, captured, select(workspace, contract, partitions))
+
+
+def run_fingerprint(contract: TableContract, taken: TakenIn, *, force: bool) -> Digest:
+    """What a run is, whenever and wherever it runs: the same inputs, contract, code and flags give the same."""
+    return digest_json(
+        {
+            "contract": contract.digest,
+            "parser": parser_identity().model_dump(mode="json"),
+            "inputs": {partition: selection.snapshot for partition, selection in taken.selections.items()},
+            "force": force,
+        }
+    )
 
 
 def ingest(

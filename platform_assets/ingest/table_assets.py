@@ -22,9 +22,10 @@ from dagster._core.definitions.source_asset import SYSTEM_METADATA_KEY_SOURCE_AS
 
 from contracts.errors import HashgateError
 from contracts.gates import GATES
+from contracts.refs import hex_of
 from contracts.table_contract import TableContract
 from platform_assets.ingest.asset_events import CONTRACT_TAG, TableKeys, failure_events, selection_event, visible
-from platform_assets.ingest.ingesting import Ended, Ending, TakenIn, ingest, take_in
+from platform_assets.ingest.ingesting import Ended, Ending, TakenIn, ingest, run_fingerprint, take_in
 from platform_assets.ingest.partition_calendars import partitions_of
 from platform_assets.ingest.rechecking import recheck
 from platform_assets.ingest.table_specs import gate_specs, table_specs
@@ -32,6 +33,10 @@ from platform_assets.ingest.telling import tell, told_versions
 from resources.dagster_resources import WorkspaceResource
 from resources.gated_io_manager import AlreadyPublished
 from resources.workspace import Workspace
+
+FINGERPRINT_TAG = "hashgate/run_fingerprint"
+TAG_DIGITS = 32
+"""Dagster allows 63 characters in a tag's value: the first digits of the fingerprint tell runs apart well enough."""
 
 RECORDED_TOGETHER = 16
 RECORDED_AFTER_S = 2.0
@@ -177,6 +182,9 @@ class _Run:
         taken = take_in(self._workspace, self._contract, self._partitions)
         self._say_what_was_found(taken)
         self._listener.taken_in(taken)
+        fingerprint = run_fingerprint(self._contract, taken, force=force)
+        tag = {FINGERPRINT_TAG: hex_of(fingerprint)[:TAG_DIGITS]}
+        self._context.instance.add_run_tags(self._context.run.run_id, tag)
         told, selected = self._told(self._keys.report), self._told(self._keys.selection)
         run_id = self._context.run.run_id
         ended = ingest(self._workspace, self._contract, self._partitions, taken, run_id=run_id, force=force)

@@ -13,6 +13,7 @@ from dagster._core.loader import LoadingContextForTest
 
 from contracts.gates import GATES
 from platform_assets.ingest.asset_events import inert, visible
+from platform_assets.ingest.table_assets import FINGERPRINT_TAG
 from tests.dagster_home import HALF_BAD, DagsterHome, failure_of
 from tests.installation import CONTRACT, SOUND, Installation
 
@@ -118,6 +119,13 @@ def test_force_builds_again_and_comes_to_the_same(orders: DagsterHome) -> None:
     orders.run(DAYS[0])
     assert orders.run(DAYS[0], force=True).success
     assert len(orders.installation.workspace.reader.history("orders", DAYS[0])) == 1
+
+
+def test_a_run_carries_its_fingerprint(orders: DagsterHome) -> None:
+    orders.installation.drop(DAYS[0])
+    runs = [orders.run(DAYS[0]), orders.run(DAYS[0]), orders.run(DAYS[0], force=True)]
+    tags = [orders.instance.get_run_by_id(run.run_id).tags[FINGERPRINT_TAG] for run in runs]
+    assert tags[0] == tags[1] != tags[2]
 
 
 def test_a_restated_day_is_recorded_again_with_another_data_version(orders: DagsterHome) -> None:

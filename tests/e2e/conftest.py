@@ -24,7 +24,7 @@ Drop = Callable[[str], Path]
 Picture = Callable[[Page, str], None]
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def stock(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Drops that have not arrived yet."""
     folder = tmp_path_factory.mktemp("stock")
@@ -32,7 +32,7 @@ def stock(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "flights"
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def chromium() -> str:
     """Where the browser is. It cannot be installed by pip: CI must have it, a desk may go without."""
     found = shutil.which("chromium") or shutil.which("chromium-browser")
@@ -42,7 +42,7 @@ def chromium() -> str:
     return found
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def servers(stock: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Servers]:
     """Dagster over a home in which the seeded days were ingested, by the sensor."""
     servers = Servers(tmp_path_factory.mktemp("e2e") / "home")
@@ -73,7 +73,8 @@ def by_hand(servers: Servers) -> Iterator[None]:
     servers.switch_sensor("flights_drops", on=True)
 
 
-@pytest.fixture(scope="session")
+# Not for the whole session: while it is open, playwright keeps an event loop running that Dagster cannot live beside.
+@pytest.fixture(scope="module")
 def browser(chromium: str) -> Iterator[Browser]:
     """Chromium, without a window."""
     arguments = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-dev-shm-usage"]
@@ -102,7 +103,7 @@ def page(browser: Browser, servers: Servers) -> Iterator[Page]:
     assert not asked, f"the UI asked beyond this machine: {asked}"
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def picture() -> Picture:
     """Take a picture for the documentation, if HASHGATE_SCREENSHOTS names a folder for them."""
     folder = os.environ.get("HASHGATE_SCREENSHOTS")

@@ -428,7 +428,7 @@ class _Reader:
             "undeclared_columns": self._custom.text("undeclaredColumns", choices=("keep", "quarantine"))
             or "quarantine",
             "quarantine_budget": 1.0 if budget is None else float(budget),
-            "sink_mode": self._custom.text("sinkMode", choices=("append", "replace", "error")) or "replace",
+            "sink_mode": self._custom.text("sinkMode", choices=("replace", "error")) or "replace",
         }
 
     def _defaults(self) -> ColumnDefaults:

@@ -179,7 +179,7 @@ class TableContract(Frozen):
     set_rules: tuple[SetRule, ...] = ()
     quarantine_budget: float = Field(default=1.0, ge=0, le=1)
     """Share of a partition's records above which it is held."""
-    sink_mode: Literal["append", "replace", "error"] = "replace"
+    sink_mode: Literal["replace", "error"] = "replace"
     freshness: Freshness | None = None
     source: str = ""
     """The file it came from, for messages; in no digest."""

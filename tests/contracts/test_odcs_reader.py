@@ -527,11 +527,11 @@ def test_policies() -> None:
     def change(contract: Document) -> None:
         custom("undeclaredColumns", "keep")(contract)
         custom("quarantineBudget", 0)(contract)
-        custom("sinkMode", "append")(contract)
+        custom("sinkMode", "error")(contract)
         custom("compression", "gzip")(contract)
 
     trips = parsed(change)
-    assert (trips.undeclared_columns, trips.quarantine_budget, trips.sink_mode) == ("keep", 0.0, "append")
+    assert (trips.undeclared_columns, trips.quarantine_budget, trips.sink_mode) == ("keep", 0.0, "error")
     assert trips.server.compression == "gzip"
 
 
@@ -714,7 +714,8 @@ REFUSALS: dict[str, Refusal] = {
     # policies
     "a budget above everything": (custom("quarantineBudget", 5), "customProperties[quarantineBudget].value", "5 is no share", "0.05"),
     "a budget in words": (custom("quarantineBudget", "5 %"), "customProperties[quarantineBudget].value", "expected number", "quotes"),
-    "an unknown sink mode": (custom("sinkMode", "merge"), "customProperties[sinkMode].value", "'merge'", "append, replace, error"),
+    "an unknown sink mode": (custom("sinkMode", "merge"), "customProperties[sinkMode].value", "'merge'", "replace, error"),
+    "a sink mode that is not built yet": (custom("sinkMode", "append"), "customProperties[sinkMode].value", "'append'", "replace, error"),
     "an unknown policy": (custom("undeclaredColumns", "drop"), "customProperties[undeclaredColumns].value", "'drop'", "keep"),
     "formats that no column uses": (custom("dateFormats", ["%Y%m%d"]), "customProperties[dateFormats].value", "no column has such values", "Remove"),
     # the table

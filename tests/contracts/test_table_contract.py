@@ -75,7 +75,7 @@ JUDGES_SETS = {
         "set_rules": (SetRule(name="rows", query="SELECT count(*) FROM {table}", operator=">", threshold=(1,)),)
     },
     "the quarantine budget": {"quarantine_budget": 0.5},
-    "the sink mode": {"sink_mode": "append"},
+    "the sink mode": {"sink_mode": "error"},
     "a unique column": {"columns": (ID, NAME.model_copy(update={"unique": False}))},
     "columns that are unique together": {"unique_together": (("id", "name"),)},
 }

@@ -257,16 +257,8 @@ def _contract(staged: StagedCandidate, store: LocalObjectStore) -> GateReceipt:
         for path in staged.files(VALID):
             described = session.execute(f"DESCRIBE SELECT * FROM {parquet_source([path])}").fetchall()
             observed = [(row[0], row[1]) for row in described]
-            findings += [
-                Finding(
-                    subject=f"column {position + 1} of {path.parent.name[:12]}/{path.name}",
-                    expected=_column(expected, position),
-                    observed=_column(observed, position),
-                    fix="Ingest again under the present contract.",
-                )
-                for position in range(max(len(expected), len(observed)))
-                if _column(expected, position) != _column(observed, position)
-            ]
+            where = f" of {path.parent.name[:12]}/{path.name}"
+            findings += column_deviations(expected, observed, where, "Ingest again under the present contract.")
             missing = (
                 session.execute(
                     f"SELECT count(*) FROM {parquet_source([path])} "
@@ -291,6 +283,22 @@ def _contract(staged: StagedCandidate, store: LocalObjectStore) -> GateReceipt:
         findings=findings,
         measures={"columns": len(expected), "schema_fingerprint": staged.contract.schema_fingerprint},
     )
+
+
+def column_deviations(
+    expected: Sequence[tuple[str, str]], observed: Sequence[tuple[str, str]], where: str, fix: str
+) -> list[Finding]:
+    """Place by place, the columns (name and type) that are not the expected ones."""
+    return [
+        Finding(
+            subject=f"column {position + 1}{where}",
+            expected=_column(expected, position),
+            observed=_column(observed, position),
+            fix=fix,
+        )
+        for position in range(max(len(expected), len(observed)))
+        if _column(expected, position) != _column(observed, position)
+    ]
 
 
 def _column(columns: Sequence[tuple[str, str]], position: int) -> str:

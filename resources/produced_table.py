@@ -24,7 +24,7 @@ from contracts.produced import AssetPromise, produced_segment_view, produced_vie
 from contracts.refs import Digest, digest_json
 from contracts.segments import SegmentIndex
 from resources.duckdb_session import open_session, parquet_source
-from resources.gatekeeper import integrity, run_gate
+from resources.gatekeeper import column_deviations, integrity, run_gate
 from resources.object_store import fsync_path
 from resources.parser_identity import parser_identity
 from resources.publisher import Publication, publish
@@ -151,16 +151,8 @@ def _contract(staged: StagedTable) -> GateReceipt:
     with open_session("gate") as session:
         described = session.execute(f"DESCRIBE SELECT * FROM {parquet_source([staged.file])}").fetchall()
     observed = [(name, kind) for name, kind, *_ in described]
-    findings = [
-        Finding(
-            subject=f"column {position + 1}",
-            expected=_column(expected, position),
-            observed=_column(observed, position),
-            fix="Mend the asset, or what it declares in dagster/column_schema.",
-        )
-        for position in range(max(len(expected), len(observed)))
-        if _column(expected, position) != _column(observed, position)
-    ]
+    fix = "Mend the asset, or what it declares in dagster/column_schema."
+    findings = column_deviations(expected, observed, "", fix)
     return receipt(
         "contract",
         expected=f"{len(expected)} columns" + ("" if staged.contract.columns is not None else ", none declared"),
@@ -168,10 +160,6 @@ def _contract(staged: StagedTable) -> GateReceipt:
         findings=findings,
         measures={"columns": len(observed)},
     )
-
-
-def _column(columns: list[tuple[str, str]], position: int) -> str:
-    return " ".join(columns[position]) if position < len(columns) else "no column"
 
 
 def _quality(staged: StagedTable) -> GateReceipt:

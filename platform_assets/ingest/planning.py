@@ -9,7 +9,7 @@ from enum import StrEnum
 
 from contracts.commits import Commit
 from contracts.gates import counted
-from contracts.partitions import current_key, keys_between
+from contracts.partitions import keys_between
 from contracts.refs import Digest
 from contracts.segments import expected_partition_view
 from contracts.selection import CapturedDrop, freeze, newest_by_path
@@ -78,20 +78,17 @@ def partition_statuses(
             waiting.setdefault(file.partition, []).append(file)
     captures = workspace.catalogue.captures(contract.table, None if only is None else sorted(only))
     published = set(workspace.reader.partitions(contract.table))
-    calendar = set(only) if only is not None else _calendar(workspace, contract, {*captures, *published, *waiting})
+    calendar = set(only) if only is not None else _calendar(contract, {*captures, *published, *waiting})
     return [
         _status(workspace, contract, key, captures.get(key, []), waiting.get(key, []), has_head=key in published)
         for key in sorted(calendar)
     ]
 
 
-def _calendar(workspace: Workspace, contract: TableContract, touched: set[str]) -> set[str]:
+def _calendar(contract: TableContract, touched: set[str]) -> set[str]:
     if not touched:
         return set()
-    first, last = min(touched), max(touched)
-    current = current_key(contract.partitioning, workspace.now())
-    last = max(last, current) if current and current <= last else last
-    return set(keys_between(contract.partitioning, first, last)) | touched
+    return set(keys_between(contract.partitioning, min(touched), max(touched))) | touched
 
 
 def _status(

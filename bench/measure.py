@@ -15,7 +15,12 @@ from pathlib import Path
 
 from bench.tables import TABLES
 
-SIDES = {"duckdb": "bench.peer", "hashgate": "bench.ours"}
+SIDES: dict[str, tuple[str, dict[str, bool]]] = {
+    "duckdb": ("bench.peer", {}),
+    "hashgate": ("bench.ours", {}),
+    "hashgate, framed": ("bench.ours", {"framed": True}),
+}
+"""Module, and what its `ingest_file` is told."""
 
 
 def peak_bytes() -> int:
@@ -28,9 +33,10 @@ def peak_bytes() -> int:
 
 def main(side: str, table: str, csv: str, folder: str) -> None:
     """Measure once and print what was seen."""
-    ingest_file = import_module(SIDES[side]).ingest_file
+    module, told = SIDES[side]
+    ingest_file = import_module(module).ingest_file
     before = time.process_time()
-    seen = ingest_file(TABLES[table], Path(csv), Path(folder))
+    seen = ingest_file(TABLES[table], Path(csv), Path(folder), **told)
     print(json.dumps(seen | {"cpu_s": time.process_time() - before, "peak_bytes": peak_bytes()}))
 
 

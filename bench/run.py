@@ -22,6 +22,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from bench.measure import SIDES
 from bench.tables import BAD_EVERY
 
 BENCH = Path(__file__).parent
@@ -56,7 +57,7 @@ class Figure:
 
 
 CASES = (
-    Case("wide, clean", "wide", 500_000),
+    Case("wide, clean", "wide", 500_000, sides=("duckdb", "hashgate", "hashgate, framed")),
     # DuckDB cannot read this file without losing records, so there is no peer but its own time for the clean one.
     Case("wide, 1 % bad", "wide", 500_000, bad=True, sides=("hashgate",)),
     Case("narrow", "narrow", 500_000),
@@ -73,7 +74,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("--runs", type=int, default=5, help="counted runs of each side (5)")
     parser.add_argument("--data", type=Path, default=BENCH / "data", help="where the generated files are kept")
-    parser.add_argument("--side", choices=("duckdb", "hashgate"), help="measure this side alone; no results kept")
+    parser.add_argument("--side", choices=tuple(SIDES), help="measure this side alone; no results kept")
     asked = parser.parse_args(arguments)
     runs = 1 if asked.quick else asked.runs
     measured = [measure(case, asked.data, runs, 20 if asked.quick else 1, asked.side) for case in CASES]
@@ -160,9 +161,10 @@ def figures(measured: Sequence[Mapping[str, Any]]) -> Iterator[Figure]:
     wide, bad = cases["wide, clean"], cases["wide, 1 % bad"]
     narrow, large = cases["narrow"], cases["narrow, ten million rows"]
     peer, ours = wide["medians"]["duckdb"], wide["medians"]["hashgate"]
-    without_capture = ours["total_s"] - ours["capture_s"]
-    yield Figure("parse, judge, stage, gates and commit / COPY", without_capture / peer["total_s"], 1.5, "x")
-    yield Figure("everything / COPY", ours["total_s"] / peer["total_s"], 2.0, "x")
+    framed = wide["medians"]["hashgate, framed"]
+    from_frames = framed["total_s"] - framed["capture_s"]
+    yield Figure("parse, judge, stage, gates and commit / COPY", from_frames / peer["total_s"], 1.5, "x")
+    yield Figure("everything, capture and framing too / COPY", ours["total_s"] / peer["total_s"], 2.0, "x")
     yield Figure(
         "everything, 1 % bad records / COPY of the clean file",
         bad["medians"]["hashgate"]["total_s"] / peer["total_s"],
@@ -186,7 +188,8 @@ def render(results: Mapping[str, Any]) -> str:
     lines += [
         "Written by `make bench`. The peer is `COPY (FROM read_csv with explicit types) TO parquet`, output fsynced.",
         f"Both sides take turns on the same file, {results['counted_runs']} counted runs each, every run in a process",
-        "of its own that measures itself after its imports; medians.",
+        "of its own that measures itself after its imports; medians. `framed`: the writer got its frames ready-made, which",
+        "is how the first promise is worded; the gates framed for themselves all the same.",
         "",
         "| Promise | Measured | Limit | |",
         "| --- | ---: | ---: | --- |",

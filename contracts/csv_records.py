@@ -15,6 +15,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.csv as pa_csv
 
+from contracts.arrow_arrays import int64_array
 from contracts.framing import Flaw, FrameBatch, FrameKind, Uint8s, frame_csv
 from contracts.json_texts import json_objects, json_strings
 from contracts.reasons import Reason
@@ -26,7 +27,6 @@ from contracts.record_runs import (
     Records,
     Refusal,
     Slices,
-    int64_array,
     match_columns,
     ordered,
     records_schema,

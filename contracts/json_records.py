@@ -15,6 +15,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from contracts.arrow_arrays import int64_array
 from contracts.framing import Flaw, FrameKind, frame_lines
 from contracts.json_members import Members
 from contracts.json_texts import Pairs, compact_json, json_string, parse_json_text
@@ -28,7 +29,6 @@ from contracts.record_runs import (
     Slices,
     column_positions,
     column_problems,
-    int64_array,
     may_not_be_absent,
     ordered,
     records_schema,

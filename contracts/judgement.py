@@ -105,10 +105,20 @@ class Judgement:
         Args:
             source: As for `valid_query`.
         """
-        judged = self._judged(self._emptied(self._typed(source)))
-        cases = ",\n".join(_reason_case(check) for check in self.checks)
-        reasons = f"list_filter(CAST([{cases}] AS {REASON_TYPE}[]), lambda reason: reason IS NOT NULL)"
-        return f"SELECT _hg_source, _hg_record, {reasons} AS reasons FROM ({judged}) WHERE NOT _hg_sound"
+        return f"SELECT _hg_source, _hg_record, _hg_reasons AS reasons FROM ({self._reasoned(source, 'NOT _hg_sound')})"
+
+    def quarantine_query(self, source: str) -> str:
+        """The same rows as quarantine keeps them, and with them those that come with reasons of their own.
+
+        Args:
+            source: As for `valid_query`, and `_hg_place` (STRUCT of `byte_start`, `byte_end` and `raw`, to be handed
+                on) and `_hg_given` (`REASON_TYPE[]`): reasons that were found before; where there are any, they
+                stand instead of the judgement.
+        """
+        wrong = "_hg_given IS NOT NULL OR NOT _hg_sound"
+        judged = self._reasoned(source, wrong, passing=("_hg_place", "_hg_given"))
+        reasons = "coalesce(_hg_given, _hg_reasons) AS reasons"
+        return f"SELECT _hg_source, _hg_record, _hg_segment, unnest(_hg_place), {reasons} FROM ({judged})"
 
     def warnings_query(self, valid: str) -> str | None:
         """How many sound rows break each rule of warning severity: rows of `rule` and `rows_broken`, zeros included.
@@ -209,14 +219,21 @@ class Judgement:
         message = rule.description or f"expected {rule.expression}"
         return Check(_rule_holds(rule), Reason.RULE, message, value, rule=rule.name, readable=readable)
 
-    def _typed(self, source: str) -> str:
+    def _reasoned(self, source: str, where: str, passing: Sequence[str] = ()) -> str:
+        """The rows of `source` that are so, with all that is wrong with them."""
+        judged = self._judged(self._emptied(self._typed(source, passing)))
+        cases = ",\n".join(_reason_case(check) for check in self.checks)
+        reasons = f"list_filter(CAST([{cases}] AS {REASON_TYPE}[]), lambda reason: reason IS NOT NULL)"
+        return f"SELECT *, {reasons} AS _hg_reasons FROM ({judged}) WHERE {where}"
+
+    def _typed(self, source: str, passing: Sequence[str] = ()) -> str:
         """Every column cast, beside its text: a cast that is not exact is still here, and the checks see to it."""
         parts = []
         for number, column in enumerate(self.contract.columns):
             raw = f"_hg_raw.{quoted(column.name)}"
             parts += [f"{raw} AS {_text(number)}", f"{_value(column, raw)} AS {quoted(column.name)}"]
         extra = (EXTRA_COLUMN,) if self.contract.undeclared_columns == "keep" else ()
-        parts += [f"_hg_raw.{name}" for name in (*extra, *LINEAGE_COLUMNS)]
+        parts += [f"_hg_raw.{name}" for name in (*extra, *LINEAGE_COLUMNS, *passing)]
         return f"SELECT {', '.join(parts)} FROM {source} AS _hg_raw"
 
     def _emptied(self, typed: str) -> str:

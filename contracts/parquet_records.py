@@ -17,6 +17,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from contracts.arrow_arrays import int64_array
 from contracts.decoding import UndecodableError
 from contracts.json_texts import json_objects, json_strings
 from contracts.reasons import Reason
@@ -26,7 +27,6 @@ from contracts.record_runs import (
     Matching,
     Records,
     Refusal,
-    int64_array,
     match_columns,
     ordered,
     records_schema,

@@ -18,7 +18,7 @@ _JOIN_S = 0.05
 """How long to wait for the thread between two looks at what it may be blocked on."""
 
 
-def prefetch(items: Iterator[Item], depth: int = 2) -> Generator[Item, None, None]:
+def prefetch(items: Iterator[Item], depth: int = 8) -> Generator[Item, None, None]:
     """The same items in the same order, at most `depth` of them waiting; the thread starts with the first `next`.
 
     Raises:

@@ -163,11 +163,6 @@ def records_schema(contract: TableContract) -> pa.Schema:
     return pa.schema([*texts, (RECORD_COLUMN, pa.int64())])
 
 
-def int64_array(numbers: Int64s) -> pa.Int64Array:
-    """An Arrow array over a numpy one; not by `pa.array`, which would import pandas to look for its types."""
-    return pa.Array.from_buffers(pa.int64(), len(numbers), [None, pa.py_buffer(np.ascontiguousarray(numbers))])
-
-
 def column_positions(contract: TableContract) -> dict[str, int]:
     """Every name a column may come under, to the column's position; a column's own name wins over an alias."""
     aliases = {alias: i for i, c in reversed(list(enumerate(contract.columns))) for alias in c.aliases}

@@ -18,6 +18,9 @@ from contracts.table_contract import TableContract
 ALONE_BYTES = 4 << 20
 """A drop of this size or more is a segment of its own."""
 
+BLOCK_BYTES = 1 << 20
+"""What is verified at once when a file is read in parts."""
+
 MAXIMUM_BYTES = 32 << 20
 MAXIMUM_DROPS = 64
 _CUT_BITS = 0xF
@@ -43,6 +46,18 @@ class StoredFile(Frozen):
     rows: int = Field(ge=0)
 
 
+class IndexedFile(StoredFile):
+    """A file as its segment's index describes it: in parts, too, so that a part of it can be read and be verified."""
+
+    blocks: tuple[Digest, ...]
+    """Digests of its consecutive `BLOCK_BYTES`; the last block is what is left."""
+
+    @property
+    def stored(self) -> StoredFile:
+        """What commits keep of it."""
+        return StoredFile(name=self.name, digest=self.digest, size_bytes=self.size_bytes, rows=self.rows)
+
+
 class DropAccount(Frozen):
     """What became of one drop's records, as the writer counted. The gates count for themselves."""
 
@@ -58,7 +73,7 @@ class SegmentIndex(Frozen):
     format: Literal["hashgate/segment/v1"] = "hashgate/segment/v1"
     view: ViewRef
     drops: tuple[DropAccount, ...]
-    files: tuple[StoredFile, ...]
+    files: tuple[IndexedFile, ...]
 
     def to_bytes(self) -> bytes:
         """Canonical JSON, as it is stored."""
@@ -68,6 +83,11 @@ class SegmentIndex(Frozen):
     def from_bytes(cls, data: bytes) -> SegmentIndex:
         """Read a stored index; ValueError when it is not one."""
         return cls.model_validate(parse_json(data))
+
+    @property
+    def stored_files(self) -> tuple[StoredFile, ...]:
+        """The files as commits name them."""
+        return tuple(file.stored for file in self.files)
 
     @property
     def content(self) -> Digest:

@@ -10,6 +10,7 @@ import contextlib
 import datetime as dt
 import os
 from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from io import RawIOBase
 from pathlib import Path
@@ -25,6 +26,8 @@ from resources.drop_folder import FileStamp, ListedFile, open_drop
 from resources.object_store import LocalObjectStore, digest_of_file, refused_by_disk
 
 CHUNK_BYTES = 4 << 20
+FLUSHED_AHEAD_BYTES = 32 << 20
+"""A large copy goes to disk while it is still made, this much at a time: the last flush has little left to do."""
 
 
 class DropChangedError(DropError):
@@ -156,11 +159,16 @@ def _copy(listed: ListedFile, staged: Path) -> tuple[FileStamp, Digest, int]:
         size = 0
         # one buffer for all chunks: a new one each would be zeroed each time
         buffer = memoryview(bytearray(min(CHUNK_BYTES, before.size_bytes + 1)))
-        with staged.open("xb", buffering=0) as target:
+        with staged.open("xb", buffering=0) as target, ThreadPoolExecutor(max_workers=1) as flusher:
+            flushing: Future[None] | None = None
             while count := os.readv(descriptor, [buffer]):
                 hasher.update(buffer[:count])
                 _write_all(target, buffer[:count])
                 size += count
+                if size % FLUSHED_AHEAD_BYTES < count and (flushing is None or flushing.done()):
+                    flushing = flusher.submit(os.fdatasync, target.fileno())
+            if flushing is not None:
+                flushing.result()
             os.fsync(target.fileno())
         if FileStamp.of(os.fstat(descriptor)) != before or size != before.size_bytes:
             raise DropChangedError(path=listed.path)

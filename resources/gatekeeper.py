@@ -6,31 +6,37 @@ bytes that lie on disk. A gate that cannot look gives UNKNOWN, which publishes a
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
+from threading import Event
+from typing import BinaryIO, Self
 
 import duckdb
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+from blake3 import blake3
 
 from contracts.commits import Candidate, SegmentEntry
 from contracts.decoding import UndecodableError
 from contracts.duckdb_syntax import quoted
-from contracts.errors import GateError, HashgateError
+from contracts.errors import DigestMismatchError, GateError, HashgateError
+from contracts.framing import BLOCK_BYTES
 from contracts.gates import GATES, Finding, GateReceipt, counted, receipt, unknown
 from contracts.judgement import Judgement, compile_judgement, holds
-from contracts.records import count_frames
+from contracts.records import Framing, count_frames
 from contracts.refs import BlobRef, Digest
 from contracts.segments import SegmentIndex
 from contracts.selection import SelectionSnapshot
-from contracts.table_contract import LINEAGE_COLUMNS, Severity, TableContract
+from contracts.table_contract import LINEAGE_COLUMNS, ParquetFormat, Severity, TableContract
+from resources.block_digests import digests_of_file
 from resources.captures import blob_key, check_blob
 from resources.dataset_catalogue import catalogued_dataset
 from resources.duckdb_session import open_session, parquet_source
-from resources.object_store import LocalObjectStore, digest_of_file
+from resources.object_store import LocalObjectStore
 from resources.table_reader import INDEX, QUARANTINE, VALID
 
 RULE_TIMEOUT_S = 600
@@ -57,10 +63,88 @@ class StagedCandidate:
         return [self.folders[e.content] / f.name for e in entries for f in e.files if f.name == name]
 
 
-def judge(staged: StagedCandidate, store: LocalObjectStore) -> tuple[GateReceipt, ...]:
-    """Run every gate, each on its own; the slowest one (framing the drops again) beside the others."""
-    with ThreadPoolExecutor(max_workers=1) as beside:
-        conservation = beside.submit(run_gate, "conservation", lambda: _conservation(staged, store))
+class DropCounts:
+    """How many records each drop has, counted for the gates alone: may begin while the writer is still at work.
+
+    Nothing of the writer's is used. A drop is read from the store once more, hashed while it is framed; that its
+    verdict is asked for later only means that nobody waits for it. Closing ends what is still being counted.
+    """
+
+    def __init__(self, store: LocalObjectStore, contract: TableContract) -> None:
+        self._store, self._contract = store, contract
+        self._counts: dict[Digest, Future[int]] = {}
+        self._pool = ThreadPoolExecutor(max_workers=1, thread_name_prefix="gatekeeper")
+        self._unwanted = Event()
+
+    def begin(self, sources: Iterable[BlobRef]) -> None:
+        """Count these in the background, one after the other."""
+        for source in sources:
+            if source.digest not in self._counts:
+                self._counts[source.digest] = self._pool.submit(self._count, source)
+
+    def of(self, source: BlobRef) -> int:
+        """How many records a drop has; one for a drop that cannot be read.
+
+        Raises:
+            DigestMismatchError: The blob is not what was captured.
+            GateError: Its frames do not cover it.
+        """
+        self.begin([source])
+        return self._counts[source.digest].result()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._unwanted.set()
+        self._pool.shutdown(cancel_futures=True)
+
+    def _count(self, source: BlobRef) -> int:
+        try:
+            framing = self._frame(source)
+        except UndecodableError:
+            check_blob(self._store, source)
+            return 1
+        if not framing.tiled:
+            msg = f"the frames of drop {source.digest} leave gaps or overlap: a defect of the framing. Report it."
+            raise GateError(msg, source=source.digest)
+        return framing.records
+
+    def _frame(self, source: BlobRef) -> Framing:
+        with self._store.open(blob_key(source.digest)) as file:
+            if isinstance(self._contract.server.format, ParquetFormat):
+                check_blob(self._store, source)
+                return count_frames(file, self._contract)
+            return count_frames(self._verified(file, source), self._contract)
+
+    def _verified(self, file: BinaryIO, source: BlobRef) -> Iterator[bytes]:
+        """The drop's bytes, refused at their end when they are not what was captured."""
+        hasher = blake3()
+        while chunk := file.read(BLOCK_BYTES):
+            if self._unwanted.is_set():
+                msg = f"drop {source.digest} is not counted any more: nobody asks"
+                raise GateError(msg, source=source.digest)
+            hasher.update(chunk)
+            yield chunk
+        observed = Digest(f"blake3:{hasher.hexdigest()}")
+        if observed != source.digest:
+            raise DigestMismatchError(subject=f"blob {source.digest}", expected=source.digest, observed=observed)
+
+
+def judge(
+    staged: StagedCandidate, store: LocalObjectStore, counts: DropCounts | None = None
+) -> tuple[GateReceipt, ...]:
+    """Run every gate, each on its own; the slowest one (framing the drops again) beside the others.
+
+    Args:
+        staged: What is to be judged.
+        store: Where its drops lie.
+        counts: Of the gates' own, begun earlier.
+    """
+    with ExitStack() as ending:
+        counts = counts or ending.enter_context(DropCounts(store, staged.contract))
+        beside = ending.enter_context(ThreadPoolExecutor(max_workers=1))
+        conservation = beside.submit(run_gate, "conservation", lambda: _conservation(staged, store, counts))
         receipts = {
             "integrity": run_gate("integrity", lambda: _integrity(staged)),
             "contract": run_gate("contract", lambda: _contract(staged, store)),
@@ -92,8 +176,9 @@ def integrity(candidate: Candidate, folders: Mapping[Digest, Path]) -> GateRecei
     for entry in entries:
         folder = folders[entry.content]
         index = SegmentIndex.from_bytes((folder / INDEX).read_bytes())
-        if index.content != entry.content or index.view.key != entry.view_key or index.files != entry.files:
+        if index.content != entry.content or index.view.key != entry.view_key or index.stored_files != entry.files:
             findings.append(_altered(f"{entry.content} {INDEX}", entry.content, index.content))
+        described = {file.name: file.blocks for file in index.files}
         there = {path.name for path in folder.iterdir()} - {INDEX}
         named = {file.name for file in entry.files}
         if there != named:
@@ -102,9 +187,11 @@ def integrity(candidate: Candidate, folders: Mapping[Digest, Path]) -> GateRecei
             if file.name in there:
                 files += 1
                 size += file.size_bytes
-                observed = digest_of_file(folder / file.name)
+                observed, blocks = digests_of_file(folder / file.name)
                 if observed != file.digest:
                     findings.append(_altered(f"{entry.content} {file.name}", file.digest, observed))
+                elif blocks != described.get(file.name):
+                    findings.append(_altered(f"{entry.content} blocks of {file.name}", "those of the file", "others"))
     return receipt(
         "integrity",
         expected=f"{counted(files, 'file')} with the digests of their indexes",
@@ -122,7 +209,7 @@ def _listed(names: set[str]) -> str:
     return ", ".join(sorted(names)) or "nothing"
 
 
-def _conservation(staged: StagedCandidate, store: LocalObjectStore) -> GateReceipt:
+def _conservation(staged: StagedCandidate, store: LocalObjectStore, counts: DropCounts) -> GateReceipt:
     """Frame each drop again: its records are exactly the ones that are valid or in quarantine, each once."""
     findings: list[Finding] = []
     accounted: list[BlobRef] = []
@@ -141,7 +228,7 @@ def _conservation(staged: StagedCandidate, store: LocalObjectStore) -> GateRecei
                 continue
             good, bad = (_record_numbers(session, folder / name) for name in (VALID, QUARANTINE))
             for account in index.drops:
-                framed = _framed_records(store, staged.contract, account.source)
+                framed = counts.of(account.source)
                 there = (good.pop(account.source.digest, _NONE), bad.pop(account.source.digest, _NONE))
                 findings += _unaccounted(account.source, framed, *there)
                 records, size = records + framed, size + account.source.size_bytes
@@ -178,25 +265,6 @@ def _conservation(staged: StagedCandidate, store: LocalObjectStore) -> GateRecei
         findings=findings,
         measures={"records": records, "valid_rows": valid, "quarantined_rows": quarantined, "drop_bytes_framed": size},
     )
-
-
-def _framed_records(store: LocalObjectStore, contract: TableContract, source: BlobRef) -> int:
-    """How many records a drop has, framed again from the store's verified bytes; one for a drop that cannot be read.
-
-    Raises:
-        DigestMismatchError: The blob is not what was captured.
-        GateError: Its frames do not cover it.
-    """
-    check_blob(store, source)
-    with store.open(blob_key(source.digest)) as file:
-        try:
-            framing = count_frames(file, contract)
-        except UndecodableError:
-            return 1
-    if not framing.tiled:
-        msg = f"the frames of drop {source.digest} leave gaps or overlap. This is a defect of the framing: report it."
-        raise GateError(msg, source=source.digest)
-    return framing.records
 
 
 _BATCH_ROWS = 200_000

@@ -101,7 +101,12 @@ def _stage(promise: AssetPromise, partition: str, table: Any, folder: Path, run_
     stamp = promise.stamp(promised)
     target = digest_json([promise.table, stamp.schema_fingerprint, promise.sink_mode, "parquet"])
     entry = SegmentEntry(
-        view_key=segment.key, content=index.content, files=(file,), records=rows, valid_rows=rows, quarantined_rows=0
+        view_key=segment.key,
+        content=index.content,
+        files=(file.stored,),
+        records=rows,
+        valid_rows=rows,
+        quarantined_rows=0,
     )
     view = produced_view(promise, segment.ref)
     candidate = Candidate(

@@ -17,21 +17,25 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from contracts.arrow_arrays import constant_text, index_array, int64_array, text_array, text_records_array
 from contracts.decoding import UndecodableError
 from contracts.duckdb_syntax import literal
 from contracts.judgement import compile_judgement
 from contracts.prefetching import prefetch
 from contracts.reasons import Reason
+from contracts.record_runs import RECORD_COLUMN
 from contracts.records import Records, read_records, records_schema
 from contracts.refs import BlobRef, Digest, View
-from contracts.segments import DropAccount, SegmentIndex, StoredFile
+from contracts.segments import DropAccount, IndexedFile, SegmentIndex
 from contracts.table_contract import TableContract
+from resources.block_digests import digests_of_file
 from resources.captures import blob_key, require_blob
 from resources.duckdb_session import open_session
-from resources.object_store import LocalObjectStore, digest_of_file, fsync_path
+from resources.freed_memory import keep_freed_memory
+from resources.object_store import LocalObjectStore, fsync_path
 from resources.table_reader import INDEX, QUARANTINE, VALID
 
-ReasonRow = dict[str, str | None]
+ReasonRow = Mapping[str, str | None]
 """code, column, rule, message, value."""
 
 RAW_SHOWN_BYTES = 1 << 20
@@ -39,38 +43,23 @@ RAW_SHOWN_BYTES = 1 << 20
 
 _LINEAGE_FIELDS = [pa.field(name, pa.dictionary(pa.int8(), pa.string())) for name in ("_hg_source", "_hg_segment")]
 
-_ROW_GROUP_ROWS = 61_440
-"""Half of DuckDB's default: groups are encoded while records are still read, a quarter faster for 0.1 % more bytes."""
-
-_ROWS_A_QUERY = 10_000
-_RUNS_A_QUERY = 16
-"""Runs keep their text until their quarantine rows are written: this many of them bound the memory."""
+_PARQUET = "FORMAT parquet, ROW_GROUP_SIZE 30720"
+"""Row groups of a quarter of DuckDB's default are encoded while records are still read, which takes a fifth off the
+wall time for 0.5 % more bytes."""
 
 _HEAD_SHOWN_BYTES = 256
 """Of a drop that cannot be read as a whole."""
+
+_REASONS = pa.list_(pa.struct([(name, pa.string()) for name in ("code", "column", "rule", "message", "value")]))
+_PLACE = pa.struct([("byte_start", pa.int64()), ("byte_end", pa.int64()), ("raw", pa.string())])
 
 QUARANTINE_SCHEMA = pa.schema(
     [
         ("_hg_source", pa.string()),
         ("_hg_record", pa.int64()),
         ("_hg_segment", pa.string()),
-        ("byte_start", pa.int64()),
-        ("byte_end", pa.int64()),
-        ("raw", pa.string()),
-        (
-            "reasons",
-            pa.list_(
-                pa.struct(
-                    [
-                        ("code", pa.string()),
-                        ("column", pa.string()),
-                        ("rule", pa.string()),
-                        ("message", pa.string()),
-                        ("value", pa.string()),
-                    ]
-                )
-            ),
-        ),
+        *_PLACE,
+        ("reasons", _REASONS),
     ]
 )
 """One row a bad record: where it stands (`byte_start` to `byte_end` of the decoded drop), its text, all its reasons."""
@@ -98,11 +87,12 @@ def write_segment(store: LocalObjectStore, contract: TableContract, view: View, 
     tallies = [_Tally(ref) for ref in view.inputs if isinstance(ref, BlobRef)]
     for tally in tallies:
         require_blob(store, tally.ref)
+    keep_freed_memory()
     files = [_write_valid(store, contract, view.key, tallies, folder / VALID)]
     bad = _bad_records(folder / VALID, tallies)
     if any(len(numbers) for numbers in bad):
         batches = _all_quarantined(store, contract, view.key, tallies, bad)
-        files.append(write_parquet(store, batches, folder / QUARANTINE))
+        files.append(write_quarantine(store, contract, batches, folder / QUARANTINE))
     accounts = tuple(
         DropAccount(
             source=tally.ref,
@@ -131,36 +121,38 @@ def quarantine_batches(
     segment: Digest,
     source: BlobRef,
     numbers: np.ndarray,
-    because: Mapping[int, list[ReasonRow]] | None = None,
-) -> Iterator[pa.RecordBatch]:
-    """The quarantine rows of some records of one drop, read and judged again: only their bytes are parsed.
+    because: Mapping[int, Sequence[ReasonRow]] | None = None,
+) -> Generator[pa.RecordBatch, None, None]:
+    """Some records of one drop, read again as `write_quarantine` wants them: only their bytes are parsed.
 
     Args:
         store: Where the drop lies.
-        contract: What the records are judged by.
+        contract: How it is read.
         segment: Key of the segment's view.
         source: The drop.
         numbers: Sorted 1-based record numbers.
         because: The reasons, by record, when the records themselves are sound (a repeated key).
 
     Yields:
-        Batches of `QUARANTINE_SCHEMA`, in record order; a few thousand rows at a time, whatever the drop's size.
+        Batches in record order, each of what a block of the drop holds.
     """
-    for runs in _in_portions(_read(store, contract, source, only=numbers)):
-        reasons = _reasons(store, contract, runs, source.digest, segment) if because is None else because
-        rows = [
-            _quarantine_row(records, number, reasons[number], source.digest, segment)
-            for records in runs
-            for number in numbers[(numbers >= records.first) & (numbers < records.first + records.count)].tolist()
-        ]
-        yield from _batches(rows)
+    for records in prefetch(_read(store, contract, source, only=numbers)):
+        here = numbers[(numbers >= records.first) & (numbers < records.first + records.count)]
+        if len(here):
+            yield from _bad_rows(records, here, source.digest, segment, because).to_batches()
 
 
-def write_parquet(store: LocalObjectStore, batches: Iterator[pa.RecordBatch], path: Path) -> StoredFile:
-    """Write quarantine rows as the platform writes all its Parquet: by DuckDB, byte for byte the same each time."""
-    with open_session("writer", spill_to=store.spill_folder) as session:
-        session.register("rows", pa.RecordBatchReader.from_batches(QUARANTINE_SCHEMA, batches))
-        rows = session.execute(f"COPY rows TO {literal(str(path))} (FORMAT parquet)").fetchall()[0][0]
+def write_quarantine(
+    store: LocalObjectStore, contract: TableContract, batches: Generator[pa.RecordBatch, None, None], path: Path
+) -> IndexedFile:
+    """Judge records that are not sound and write them as rows of `QUARANTINE_SCHEMA`, in the order of `batches`."""
+    try:
+        with open_session("writer", spill_to=store.spill_folder) as session:
+            session.register("records", pa.RecordBatchReader.from_batches(_bad_rows_schema(contract), batches))
+            query = compile_judgement(contract).quarantine_query("records")
+            rows = session.execute(f"COPY ({query}) TO {literal(str(path))} ({_PARQUET})").fetchall()[0][0]
+    finally:
+        batches.close()
     return stored_file(path, rows)
 
 
@@ -171,59 +163,51 @@ def reason(
     return {"code": str(code), "column": column, "rule": rule, "message": message, "value": value}
 
 
-def _in_portions(runs: Iterator[Records]) -> Iterator[list[Records]]:
-    """Runs together, until they are worth a query: planning one costs more than judging a thousand records."""
-    portion: list[Records] = []
-    for records in runs:
-        portion.append(records)
-        if sum(r.table.num_rows + len(r.refused) for r in portion) >= _ROWS_A_QUERY or len(portion) >= _RUNS_A_QUERY:
-            yield portion
-            portion = []
-    if portion:
-        yield portion
+def _bad_rows_schema(contract: TableContract) -> pa.Schema:
+    """Records with what quarantine keeps of them beside their cells, and the reasons that are known already."""
+    place, given = pa.field("_hg_place", _PLACE), pa.field("_hg_given", _REASONS)
+    return pa.schema([*records_schema(contract), *_LINEAGE_FIELDS, place, given])
 
 
-def _reasons(
-    store: LocalObjectStore, contract: TableContract, runs: Sequence[Records], source: Digest, segment: Digest
-) -> dict[int, list[ReasonRow]]:
-    """Why records are refused: the reader's word, and the judge's about those that could be read."""
-    reasons: dict[int, list[ReasonRow]] = {}
-    for records in runs:
-        for refusal in records.refused:
-            reasons.setdefault(refusal.record, []).append(reason(refusal.reason, refusal.column, refusal.message))
-    readable = pa.concat_tables([records.table for records in runs])
-    if readable.num_rows:
-        with open_session("writer", spill_to=store.spill_folder) as session:
-            session.register("records", _with_lineage(readable, source, segment))
-            query = compile_judgement(contract).reasons_query("records")
-            for number, found in session.execute(f"SELECT _hg_record, reasons FROM ({query})").fetchall():
-                reasons.setdefault(number, []).extend(found)
-    return reasons
+def _bad_rows(
+    records: Records,
+    numbers: np.ndarray,
+    source: Digest,
+    segment: Digest,
+    because: Mapping[int, Sequence[ReasonRow]] | None,
+) -> pa.Table:
+    """Records of one run; those that the reader refused have no cells, but its reasons."""
+    refused: dict[int, list[ReasonRow]] = {}
+    for refusal in records.refused:
+        refused.setdefault(refusal.record, []).append(reason(refusal.reason, refusal.column, refusal.message))
+    given = [(refused if because is None else because).get(number) for number in numbers.tolist()]
+    raws = [records.raw(number)[:RAW_SHOWN_BYTES].decode("utf-8", "backslashreplace") for number in numbers.tolist()]
+    at = numbers - records.first
+    place = [int64_array(records.starts[at]), int64_array(records.ends[at]), text_array(raws)]
+    table = _with_lineage(_rows_of(records.table, numbers), source, segment)
+    table = table.append_column("_hg_place", pa.StructArray.from_arrays(place, fields=list(_PLACE)))
+    return table.append_column("_hg_given", text_records_array(given, _REASONS))
 
 
-def _quarantine_row(
-    records: Records, number: int, reasons: list[ReasonRow], source: Digest, segment: Digest
-) -> dict[str, object]:
-    at = number - records.first
-    return {
-        "_hg_source": source,
-        "_hg_record": number,
-        "_hg_segment": segment,
-        "byte_start": int(records.starts[at]),
-        "byte_end": int(records.ends[at]),
-        "raw": records.raw(number)[:RAW_SHOWN_BYTES].decode("utf-8", "backslashreplace"),
-        "reasons": reasons,
-    }
+def _rows_of(table: pa.Table, numbers: np.ndarray) -> pa.Table:
+    """The rows of `numbers`, in that order; of a record that has none, only its number."""
+    position = table.schema.get_field_index(RECORD_COLUMN)
+    there = np.from_dlpack(table.column(position).combine_chunks()) if table.num_rows else np.empty(0, np.int64)
+    found = np.searchsorted(there, numbers)
+    missing = (found == len(there)) | (there[np.minimum(found, len(there) - 1)] != numbers) if len(there) else True
+    taken = table.take(index_array(np.where(missing, -1, found)))
+    return taken.set_column(position, RECORD_COLUMN, int64_array(numbers))
 
 
-def stored_file(path: Path, rows: int) -> StoredFile:
+def stored_file(path: Path, rows: int) -> IndexedFile:
     """Describe a written file by reading it back."""
-    return StoredFile(name=path.name, digest=digest_of_file(path), size_bytes=path.stat().st_size, rows=rows)
+    digest, blocks = digests_of_file(path)
+    return IndexedFile(name=path.name, digest=digest, size_bytes=path.stat().st_size, rows=rows, blocks=blocks)
 
 
 def _write_valid(
     store: LocalObjectStore, contract: TableContract, segment: Digest, tallies: Sequence[_Tally], path: Path
-) -> StoredFile:
+) -> IndexedFile:
     """The clean pass. A drop that turns out to be unreadable in its middle is left out, and the pass starts over."""
     query = compile_judgement(contract).valid_query("records")
     schema = pa.schema([*records_schema(contract), *_LINEAGE_FIELDS])
@@ -233,8 +217,7 @@ def _write_valid(
         try:
             with open_session("writer", spill_to=store.spill_folder) as session:
                 session.register("records", pa.RecordBatchReader.from_batches(schema, batches))
-                copy = f"COPY ({query}) TO {literal(str(path))} (FORMAT parquet, ROW_GROUP_SIZE {_ROW_GROUP_ROWS})"
-                copied = session.execute(copy).fetchall()
+                copied = session.execute(f"COPY ({query}) TO {literal(str(path))} ({_PARQUET})").fetchall()
             return stored_file(path, copied[0][0])
         except duckdb.Error:
             if [tally.unreadable for tally in tallies] == unreadable:
@@ -269,16 +252,8 @@ def _read(
 
 def _with_lineage(table: pa.Table, source: str, segment: str) -> pa.Table:
     for field, value in zip(_LINEAGE_FIELDS, (source, segment), strict=True):
-        table = table.append_column(field, _constant(value, table.num_rows))
+        table = table.append_column(field, constant_text(value, table.num_rows))
     return table
-
-
-def _constant(text: str, rows: int) -> pa.DictionaryArray:
-    """The same text on every row, held once; by hand, because `pa.array` would import pandas to look for its types."""
-    encoded = text.encode()
-    offsets = pa.py_buffer(np.array([0, len(encoded)], dtype=np.int32))
-    codes = pa.Array.from_buffers(pa.int8(), rows, [None, pa.py_buffer(bytes(rows))])
-    return pa.DictionaryArray.from_arrays(codes, pa.StringArray.from_buffers(1, offsets, pa.py_buffer(encoded)))
 
 
 def _bad_records(valid: Path, tallies: Sequence[_Tally]) -> list[np.ndarray]:
@@ -303,30 +278,21 @@ def _all_quarantined(
     segment: Digest,
     tallies: Sequence[_Tally],
     bad: Sequence[np.ndarray],
-) -> Iterator[pa.RecordBatch]:
+) -> Generator[pa.RecordBatch, None, None]:
     for tally, numbers in zip(tallies, bad, strict=True):
         if tally.unreadable is not None:
-            yield from _batches([_unreadable_row(store, tally.ref, tally.unreadable, segment)])
+            yield from _unreadable_row(store, contract, tally.ref, tally.unreadable, segment).to_batches()
         elif len(numbers):
             yield from quarantine_batches(store, contract, segment, tally.ref, numbers)
 
 
 def _unreadable_row(
-    store: LocalObjectStore, source: BlobRef, error: UndecodableError, segment: Digest
-) -> dict[str, object]:
+    store: LocalObjectStore, contract: TableContract, source: BlobRef, error: UndecodableError, segment: Digest
+) -> pa.Table:
+    """A drop that cannot be read as a whole: one record without cells, over all of the file."""
     with store.open(blob_key(source.digest)) as file:
         head = file.read(_HEAD_SHOWN_BYTES)
-    return {
-        "_hg_source": source.digest,
-        "_hg_record": 1,
-        "_hg_segment": segment,
-        "byte_start": 0,
-        "byte_end": source.size_bytes,
-        "raw": head.decode("utf-8", "backslashreplace"),
-        "reasons": [reason(error.evidence["reason"], None, str(error))],
-    }
-
-
-def _batches(rows: list[dict[str, object]]) -> list[pa.RecordBatch]:
-    table = pa.Table.from_pylist(rows, schema=QUARANTINE_SCHEMA)
-    return list(table.to_batches())
+    first, everything = np.array([1]), (np.array([0]), np.array([source.size_bytes]))
+    nothing = pa.table({field.name: pa.nulls(0, field.type) for field in records_schema(contract)})
+    records = Records(1, *everything, nothing, (), lambda _: head)
+    return _bad_rows(records, first, source.digest, segment, {1: [reason(error.evidence["reason"], None, str(error))]})

@@ -222,7 +222,7 @@ class _Verification:
         except (HashgateError, ValueError) as error:
             self._found(f"{prefix}/{INDEX}", _first_line(error), fix)
             return
-        if index.view.key != entry.view_key or index.files != entry.files:
+        if index.view.key != entry.view_key or index.stored_files != entry.files:
             self._found(f"{prefix}/{INDEX}", "it does not say what the version says of it", fix)
         for name in sorted(set(self._store.keys(prefix)) - {INDEX, *(file.name for file in index.files)}):
             self._found(f"{prefix}/{name}", "the index does not name it", "Move it out of the store.")

@@ -20,7 +20,7 @@ from contracts.errors import UsageError
 from contracts.gates import GateReceipt
 from contracts.judgement import compile_judgement
 from contracts.reasons import Reason
-from contracts.refs import Digest, View, digest_json
+from contracts.refs import BlobRef, Digest, View, digest_json
 from contracts.segments import (
     DropAccount,
     SegmentIndex,
@@ -34,11 +34,11 @@ from contracts.table_contract import TableContract
 from platform_assets.ingest.selecting import load_snapshot
 from resources.dataset_catalogue import register_dataset
 from resources.duckdb_session import open_session, parquet_source
-from resources.gatekeeper import StagedCandidate, judge
+from resources.gatekeeper import DropCounts, StagedCandidate, judge
 from resources.object_store import refused_by_disk
 from resources.parser_identity import parser_identity
 from resources.publisher import Outcome, Publication, is_intact, publish, segment_contents
-from resources.segment_writer import ReasonRow, quarantine_batches, reason, write_index, write_parquet, write_segment
+from resources.segment_writer import ReasonRow, quarantine_batches, reason, write_index, write_quarantine, write_segment
 from resources.table_reader import INDEX, QUARANTINE, VALID, segment_prefix
 from resources.workspace import Workspace
 
@@ -90,10 +90,10 @@ def build_partition(
     if head is not None and head.candidate.view_key == recipe.key and not force:
         return PartitionResult(contract.table, partition, Outcome.REUSED, head, 0)
     register_dataset(workspace.store, contract)
-    with _staging(workspace, run_id) as folder:
-        builder = _Builder(workspace, contract, snapshot, head, folder, reuse=not force)
+    with _staging(workspace, run_id) as folder, DropCounts(workspace.store, contract) as counts:
+        builder = _Builder(workspace, contract, snapshot, head, folder, counts, reuse=not force)
         staged = builder.stage(partition, selection, recipe, run_id)
-        receipts = judge(staged, workspace.store)
+        receipts = judge(staged, workspace.store, counts)
         done: Publication = publish(workspace.store, workspace.reader, staged, receipts, workspace.now())
         return PartitionResult(contract.table, partition, done.outcome, done.commit, builder.written, done.reason)
 
@@ -120,12 +120,14 @@ class _Builder:
         snapshot: SelectionSnapshot,
         head: Commit | None,
         folder: Path,
+        counts: DropCounts,
         *,
         reuse: bool,
     ) -> None:
         self._workspace, self._contract, self._snapshot, self._folder = workspace, contract, snapshot, folder
         self._proven = segment_contents(head.candidate) if head is not None and reuse else frozenset()
         self._reuse = reuse
+        self._counts = counts
         self._folders: dict[Digest, Path] = {}
         self.written = 0
 
@@ -170,6 +172,7 @@ class _Builder:
         found = self._existing(view.key)
         if found is not None:
             return found
+        self._counts.begin(ref for ref in view.inputs if isinstance(ref, BlobRef))
         folder = self._folder / f"segment-{self.written}"
         folder.mkdir(mode=0o700)
         index = write_segment(self._workspace.store, self._contract, view, folder)
@@ -225,7 +228,7 @@ class _Builder:
         folder = self._folder / "overlay"
         folder.mkdir(mode=0o700)
         sources = [ref for ref in self._snapshot.inputs if ref.digest in repeated]
-        batches = [
+        batches = (
             batch
             for ref in sources
             for batch in quarantine_batches(
@@ -236,8 +239,8 @@ class _Builder:
                 np.array(sorted(repeated[ref.digest]), dtype=np.int64),
                 because=repeated[ref.digest],
             )
-        ]
-        stored = write_parquet(self._workspace.store, iter(batches), folder / QUARANTINE)
+        )
+        stored = write_quarantine(self._workspace.store, self._contract, batches, folder / QUARANTINE)
         accounts = tuple(
             DropAccount(source=ref, records=0, valid_rows=0, quarantined_rows=len(repeated[ref.digest]))
             for ref in sources
@@ -259,7 +262,7 @@ def _entry(index: SegmentIndex) -> SegmentEntry:
     return SegmentEntry(
         view_key=index.view.key,
         content=index.content,
-        files=index.files,
+        files=index.stored_files,
         records=sum(d.records for d in index.drops),
         valid_rows=sum(d.valid_rows for d in index.drops),
         quarantined_rows=sum(d.quarantined_rows for d in index.drops),

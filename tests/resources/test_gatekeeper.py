@@ -15,12 +15,14 @@ from contracts.commits import Candidate, SegmentEntry
 from contracts.gates import GateReceipt, Verdict
 from contracts.refs import digest_bytes
 from contracts.segments import SegmentIndex
+from contracts.selection import Selection, SelectionSnapshot
 from platform_assets.ingest import building
 from resources import gatekeeper
 from resources.captures import blob_key
 from resources.gatekeeper import StagedCandidate
 from resources.publisher import Outcome
 from resources.segment_writer import stored_file
+from resources.workspace import Workspace
 from tests.sales import DAY, HEADER, SalesHome, row
 
 Sabotage = Callable[[StagedCandidate], StagedCandidate]
@@ -35,7 +37,7 @@ def sales(tmp_path: Path) -> SalesHome:
 
 def ingest_with(sales: SalesHome, monkeypatch: pytest.MonkeyPatch, sabotage: Sabotage) -> dict[str, GateReceipt]:
     judge = building.judge
-    monkeypatch.setattr(building, "judge", lambda staged, store: judge(sabotage(staged), store))
+    monkeypatch.setattr(building, "judge", lambda staged, store, counts: judge(sabotage(staged), store, counts))
     result = sales.ingest()
     assert result.outcome is Outcome.HELD, "a broken writer was published"
     assert sales.workspace.reader.head("sales", DAY) is None
@@ -53,7 +55,7 @@ def rewrite(staged: StagedCandidate, name: str, select: str) -> StagedCandidate:
     files = tuple(stored_file(folder / f.name, rows if f.name == name else f.rows) for f in entry.files)
     index = SegmentIndex.from_bytes((folder / "index.json").read_bytes()).model_copy(update={"files": files})
     (folder / "index.json").write_bytes(index.to_bytes())
-    new_entry = entry.model_copy(update={"content": index.content, "files": files})
+    new_entry = entry.model_copy(update={"content": index.content, "files": index.stored_files})
     return replace(staged, new_entry, folder)
 
 
@@ -179,12 +181,16 @@ def test_a_writer_that_lets_a_key_through_twice_fails_quality(
 def test_a_drop_that_rots_before_the_gates_is_unknown_and_not_a_pass(
     sales: SalesHome, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def rot(staged: StagedCandidate) -> StagedCandidate:
-        path = sales.workspace.store.path(blob_key(staged.snapshot.inputs[0].digest))
-        path.write_bytes(path.read_bytes() + b"5,south,1,,\n")
-        return staged
+    load_snapshot = building.load_snapshot
 
-    receipt = ingest_with(sales, monkeypatch, rot)["conservation"]
+    def rot(workspace: Workspace, selection: Selection) -> SelectionSnapshot:
+        snapshot = load_snapshot(workspace, selection)
+        path = workspace.store.path(blob_key(snapshot.inputs[0].digest))
+        path.write_bytes(path.read_bytes() + b"5,south,1,,\n")
+        return snapshot
+
+    monkeypatch.setattr(building, "load_snapshot", rot)
+    (receipt,) = [r for r in sales.ingest().receipts if r.gate == "conservation"]
     assert receipt.verdict is Verdict.UNKNOWN
     assert receipt.observed.startswith("DigestMismatchError: blob blake3:")
 
@@ -220,7 +226,7 @@ def test_the_gates_count_for_themselves(sales: SalesHome, monkeypatch: pytest.Mo
         return staged
 
     judge = building.judge
-    monkeypatch.setattr(building, "judge", lambda staged, store: judge(boast(staged), store))
+    monkeypatch.setattr(building, "judge", lambda staged, store, counts: judge(boast(staged), store, counts))
     receipts = {r.gate: r for r in sales.ingest().receipts}
     assert receipts["conservation"].measures["valid_rows"] == receipts["quality"].measures["valid_rows"] == 3
     assert receipts["conservation"].verdict is Verdict.FAIL

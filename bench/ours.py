@@ -69,7 +69,7 @@ def _hand_over_frames(csv: Path, contract: TableContract) -> None:
     layout = cast("CsvFormat", contract.server.format)
     with csv.open("rb") as file:
         frames = list(framing.frame_csv(iter(lambda: file.read(framing.BLOCK_BYTES), b""), layout))
-    csv_records.frame_csv = lambda *_: iter(frames)
+    cast("Any", csv_records).frame_csv = lambda *_: iter(frames)
 
 
 class _Clock:

@@ -188,8 +188,8 @@ def render(results: Mapping[str, Any]) -> str:
     lines += [
         "Written by `make bench`. The peer is `COPY (FROM read_csv with explicit types) TO parquet`, output fsynced.",
         f"Both sides take turns on the same file, {results['counted_runs']} counted runs each, every run in a process",
-        "of its own that measures itself after its imports; medians. `framed`: the writer got its frames ready-made, which",
-        "is how the first promise is worded; the gates framed for themselves all the same.",
+        "of its own that measures itself after its imports; medians. `framed`: the writer got its frames ready-made",
+        "(so the first promise is worded); the gates framed for themselves all the same.",
         "",
         "| Promise | Measured | Limit | |",
         "| --- | ---: | ---: | --- |",

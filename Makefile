@@ -66,9 +66,9 @@ lock: ## Resolve again within the bounds of pyproject.toml (UPGRADE=1: to the ne
 # speaks when the port answers. `dagster dev` ends with 0 even when a server died: so who ended it is remembered.
 define SERVE
 @if (: <>/dev/tcp/127.0.0.1/$(PORT)) 2>/dev/null; then echo "Port $(PORT) is taken: try PORT=$$(($(PORT) + 1))" >&2; exit 2; fi
-@mkdir -p "$(DAGSTER_HOME)" "$(HASHGATE_DROPS)" && cp dagster.yaml "$(DAGSTER_HOME)/dagster.yaml"
+@umask 077; mkdir -p "$(DAGSTER_HOME)" "$(HASHGATE_DROPS)" && cp dagster.yaml "$(DAGSTER_HOME)/dagster.yaml"
 @echo "Starting Dagster (its log: $(DAGSTER_HOME)/servers.log). Ctrl-C ends it and everything it started."
-@cd "$(DAGSTER_HOME)"; trap 'asked=yes' INT TERM; { trap - INT TERM; \
+@cd "$(DAGSTER_HOME)"; umask 077; trap 'asked=yes' INT TERM; { trap - INT TERM; \
 while ! (: <>/dev/tcp/127.0.0.1/$(PORT)) 2>/dev/null; do kill -0 $$$$ 2>/dev/null || exit 0; sleep 0.5; done; \
 echo "Open http://127.0.0.1:$(PORT)/asset-groups in a browser. New drops are ingested without a click."; } & \
 HASHGATE_WEBSERVER=127.0.0.1:$(PORT) PYTHONWARNINGS='ignore:Function `dev_command` is superseded' \

@@ -6,18 +6,21 @@ nothing; another schema under the same version is a conflict, and changes nothin
 
 from __future__ import annotations
 
-from typing import Literal, Self
+from typing import ClassVar, Literal, Self
 from uuid import UUID
 
 from contracts.errors import ContractError
-from contracts.refs import Digest, Frozen
+from contracts.refs import Digest
+from contracts.sealing import Sealed
 from contracts.table_contract import TableContract
 
 
-class DatasetEntry(Frozen):
+class DatasetEntry(Sealed):
     """What one version of a table's contract says the table's columns are."""
 
-    format: Literal["hashgate/dataset/v1"] = "hashgate/dataset/v1"
+    UNSEALED: ClassVar[frozenset[str]] = frozenset({"hashgate/dataset/v1"})
+
+    format: Literal["hashgate/dataset/v1", "hashgate/dataset/v2"] = "hashgate/dataset/v2"
     dataset_id: UUID
     table: str
     version: str

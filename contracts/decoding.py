@@ -3,6 +3,7 @@
 Compression that is broken refuses the file, because nothing after the break can be trusted to be where it belongs.
 Text that cannot be decoded refuses nothing here: each such place becomes bytes that are no UTF-8 either, so that
 whoever reads records refuses exactly the record it lies in. Nothing is guessed: `auto` goes by the magic number alone.
+A file that becomes too large is refused as soon as that is certain; which file is, does not depend on how it is cut.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import pyarrow as pa
 
 from contracts.errors import DropError
 from contracts.reasons import Reason
+from contracts.table_contract import RATIO_FROM_BYTES, Expansion
 
 Compression = Literal["auto", "none", "gzip", "zstd"]
 
@@ -38,7 +40,14 @@ class UndecodableError(DropError):
         )
 
 
-def decode_chunks(chunks: Iterable[bytes], compression: Compression, encoding: str) -> Iterator[bytes]:
+def decode_chunks(
+    chunks: Iterable[bytes],
+    compression: Compression,
+    encoding: str,
+    *,
+    limit: Expansion | None = None,
+    size_bytes: int | None = None,
+) -> Iterator[bytes]:
     """Decompress and transcode to UTF-8, lazily and in bounded memory.
 
     Args:
@@ -46,13 +55,15 @@ def decode_chunks(chunks: Iterable[bytes], compression: Compression, encoding: s
         compression: `auto` decides between gzip, zstd and none by the first bytes.
         encoding: What `text_encoding` accepts. UTF-8 passes through untouched, byte order mark and errors included.
             UTF-16 and UTF-32 go by their byte order mark, and are little-endian without one (as on the web).
+        limit: How large it may become; None: as large as it is.
+        size_bytes: How much `chunks` are together. Without it, a ratio is judged at the end only.
 
     Raises:
         ValueError: `encoding` is none this can read.
-        UndecodableError: While iterating; the compressed data is broken or cut short.
+        UndecodableError: While iterating; the compressed data is broken, cut short, or becomes too large.
     """
     codec = text_encoding(encoding)
-    plain = _decompress(chunks, compression)
+    plain = _decompress(_Source(chunks), compression, limit, size_bytes)
     return plain if codec == "utf-8" else _transcode(_Source(plain), codec)
 
 
@@ -108,15 +119,36 @@ def _mark_invalid(error: UnicodeError) -> tuple[str, int]:
 codecs.register_error(_INVALID, _mark_invalid)
 
 
-def _decompress(chunks: Iterable[bytes], compression: Compression) -> Iterator[bytes]:
-    source = _Source(chunks)
+def _decompress(
+    source: _Source, compression: Compression, limit: Expansion | None, size_bytes: int | None
+) -> Iterator[bytes]:
     if compression == "auto":
         compression = _by_magic(source.peek(len(_ZSTD_MAGIC)))
-    if compression == "gzip":
-        return _gunzip(source)
-    if compression == "zstd":
-        return _unzstd(source)
-    return iter(source)
+    if compression == "none":
+        return iter(source)
+    plain = _gunzip(source) if compression == "gzip" else _unzstd(source)
+    return plain if limit is None else _limited(plain, source, compression, limit, size_bytes)
+
+
+def _limited(
+    plain: Iterator[bytes], source: _Source, codec: str, limit: Expansion, size_bytes: int | None
+) -> Iterator[bytes]:
+    most, produced = limit.max_bytes if size_bytes is None else limit.most_bytes(size_bytes), 0
+    for chunk in plain:
+        produced += len(chunk)
+        if produced > most:
+            raise too_large(limit, f"{codec} data", most)
+        yield chunk
+    if produced > (most := limit.most_bytes(source.position)):
+        raise too_large(limit, f"{codec} data", most)
+
+
+def too_large(limit: Expansion, where: str, most: int) -> UndecodableError:
+    """The error for a file that becomes larger than `most`, which the limit makes of its size."""
+    by_ratio = f"maxRatio is {limit.max_ratio} to the file's size, from {RATIO_FROM_BYTES:,} bytes on"
+    by_size = f"maxBytes is {limit.max_bytes:,}"
+    problem = f"decompressed it is larger than {most:,} bytes: {by_ratio if most < limit.max_bytes else by_size}"
+    return UndecodableError(reason=Reason.DECOMPRESSED_TOO_LARGE, where=where, problem=problem)
 
 
 def _by_magic(head: bytes) -> Compression:

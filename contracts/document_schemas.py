@@ -1,7 +1,8 @@
 """The JSON Schemas (2020-12) of the documents that the platform writes, drawn from the models that write them.
 
 They are published in `contracts/schemas/`, so that a reader in any language can check what it was given. Generated,
-never edited: a test compares the files with this module, and `platform_assets.reports.write_schemas` writes them.
+never edited: a test compares the files with this module, and `platform_assets.reports.write_schemas` writes them. The
+schemas of formats that are read but not written any more stay beside them as they were.
 A schema says what a document looks like; that digests fit what they name is for `hashgate verify`.
 """
 
@@ -15,10 +16,14 @@ from typing import Any, get_args
 from pydantic import BaseModel
 from pydantic.json_schema import GenerateJsonSchema
 
-from contracts.commits import Commit
+from contracts.backup_manifest import BackupManifest
+from contracts.collection import DoomedList, EmptiedList, ExpiredRecord
+from contracts.commits import Commit, EmptyLink
 from contracts.datasets import DatasetEntry
+from contracts.decisions import Discard
 from contracts.refs import Digest
 from contracts.report_document import Report
+from contracts.sealing import Sealed
 from contracts.segments import SegmentIndex
 from contracts.selection import CaptureBatch, Selection, SelectionSnapshot
 
@@ -32,11 +37,22 @@ DOCUMENTS: Mapping[str, type[BaseModel]] = MappingProxyType(
         "selection-envelope": Selection,
         "segment": SegmentIndex,
         "commit": Commit,
+        "empty-link": EmptyLink,
+        "discard": Discard,
         "dataset": DatasetEntry,
         "report": Report,
+        "doomed": DoomedList,
+        "emptied": EmptiedList,
+        "expired": ExpiredRecord,
+        "backup": BackupManifest,
     }
 )
-"""By the name in their `format`, `hashgate/<name>/v1`."""
+"""By the name in their `format`, `hashgate/<name>/v<version>`."""
+
+
+def written_version(name: str) -> int:
+    """The version of a document that is written now."""
+    return int(_written_format(DOCUMENTS[name]).rpartition("/v")[2])
 
 
 def schema_of(name: str) -> dict[str, Any]:
@@ -47,11 +63,13 @@ def schema_of(name: str) -> dict[str, Any]:
     for part, described in [*schema.get("$defs", {}).items(), (model.__name__, schema)]:
         if part in parts:
             _say_what_digests_look_like(parts[part], described)
-    if model is Commit:
+    if issubclass(model, Sealed):
         # the stored document carries its own digest, which the model computes and checks
         schema["properties"]["digest"] = {"title": "Digest", "type": "string", "pattern": DIGEST_PATTERN}
         schema["required"].append("digest")
-    return {"$schema": DIALECT, "$id": f"urn:hashgate:schema:{name}:1", **schema}
+    written = _written_format(model)
+    schema["properties"]["format"] = {"const": written, "default": written, "title": "Format", "type": "string"}
+    return {"$schema": DIALECT, "$id": f"urn:hashgate:schema:{name}:{written_version(name)}", **schema}
 
 
 def schema_text(name: str) -> str:
@@ -60,10 +78,14 @@ def schema_text(name: str) -> str:
 
 
 class _AsWritten(GenerateJsonSchema):
-    """Every field is written, also one that has a default, so every field is required."""
+    """Every field is written, also one that has a default, so it is required; but for what is left out when empty."""
 
     def field_is_required(self, field: Any, total: bool) -> bool:  # noqa: ARG002, FBT001 - pydantic's signature
-        return True
+        return "serialization_exclude_if" not in field
+
+
+def _written_format(model: type[BaseModel]) -> str:
+    return str(model.model_fields["format"].default)
 
 
 def _parts(model: type[BaseModel]) -> Iterator[type[BaseModel]]:

@@ -69,6 +69,17 @@ class StoreError(HashgateError):
     """The store refused, lost or altered an object."""
 
 
+class UnansweredError(StoreError):
+    """A create was sent, and no answer says what became of it: the object is there, comes later, or never does."""
+
+    def __init__(self, *, key: str, problem: str) -> None:
+        hint = (
+            "Whether it was created is unknown, and it may still appear. Run the same command again when the store "
+            "answers: it looks before it writes. Remove nothing by hand."
+        )
+        super().__init__(f"store object {key}: {problem}. {hint}", key=key, problem=problem)
+
+
 class GateError(HashgateError):
     """A gate met something that it can give no verdict on."""
 
@@ -100,5 +111,19 @@ class NotPublishedError(HashgateError):
             table=table,
             partition=partition,
             state=state,
+            fix=fix,
+        )
+
+
+class NotExportedError(HashgateError):
+    """Somebody asked for a version in a format that it was not published in."""
+
+    def __init__(self, *, table: str, partition: str, number: int, sink: str, fix: str) -> None:
+        super().__init__(
+            f"{table}[{partition}] version {number} has no {sink} file: {fix}",
+            table=table,
+            partition=partition,
+            number=number,
+            sink=sink,
             fix=fix,
         )

@@ -19,6 +19,9 @@ GATES = ("integrity", "conservation", "contract", "quality")
 PRODUCED_GATES = ("integrity", "contract", "quality")
 """Every candidate that an asset returned as a table: it has no drops whose records could be counted again."""
 
+SINKS_GATE = "sinks"
+"""After those, every candidate that is published in other formats than Parquet: each of them has the same rows."""
+
 FINDINGS_SHOWN = 20
 """Findings kept in a receipt; their whole number is in it too."""
 

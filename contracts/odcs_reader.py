@@ -27,9 +27,12 @@ from contracts.judgement import compile_judgement
 from contracts.odcs_columns import ColumnDefaults, DeclaredColumn, custom_section, read_columns
 from contracts.odcs_quality import Rules, read_rules
 from contracts.partitions import GROUPS, pattern_groups, start_problem, zone_problem
+from contracts.retention import UNITS, Retention, limit_of
+from contracts.sinks import Sink, in_order
 from contracts.table_contract import (
     Cadence,
     CsvFormat,
+    Expansion,
     FileFormat,
     Freshness,
     JsonLinesFormat,
@@ -47,6 +50,7 @@ PROSE = ("id", "name", "tenant", "dataProduct", "contractCreatedTs", "authoritat
 """Said about the contract and promising nothing of its rows: read by people only."""
 
 FORMATS = ("csv", "jsonl", "parquet")
+SINK_MODES = ("append", "replace", "error")
 _TABLE_NAME = re.compile(r"[a-z][a-z0-9_]{0,62}")
 _SYSTEM_NAMES = ("duckdb_", "pg_", "sqlite_", "information_schema")
 _FREQUENCY_UNITS = {
@@ -157,7 +161,7 @@ class _Reader:
         defaults = self._defaults()
         if schema is not None:
             values |= self._table(schema, defaults)
-        values["freshness"] = self._service_levels(values.get("table"), partitioning)
+        values |= self._service_levels(values.get("table"), partitioning)
         self._root.close()
         self._custom.close()
         return values
@@ -304,11 +308,12 @@ class _Reader:
         file_format = self._format(section)
         section.close()
         compression = self._custom.text("compression", choices=("auto", "none", "gzip", "zstd")) or "auto"
+        decompression = self._decompression()
         if path is None or file_format is None:
             return None
         if isinstance(file_format, ParquetFormat) and self._custom.has("compression"):
             self._custom.complain("Parquet is compressed inside", "Remove it.", "compression")
-        return Server(path=path, format=file_format, compression=compression)
+        return Server(path=path, format=file_format, compression=compression, decompression=decompression)
 
     def _local(self, section: Section) -> None:
         kind = section.text("type")
@@ -417,6 +422,18 @@ class _Reader:
             section.complain(f"{size} is out of range", "Write 1024 to 1073741824.", "maxRecordBytes")
         return size
 
+    def _decompression(self) -> Expansion:
+        section = self._custom.section("decompression")
+        if section is None:
+            return Expansion()
+        values = {"max_bytes": section.whole_number("maxBytes"), "max_ratio": section.whole_number("maxRatio")}
+        for key, value in zip(("maxBytes", "maxRatio"), values.values(), strict=True):
+            if value is not None and not 1 <= value <= 1 << 50:
+                section.complain(f"{value} is out of range", "Write 1 or more.", key)
+                return Expansion()
+        section.close()
+        return Expansion.model_validate({name: value for name, value in values.items() if value is not None})
+
     # --- what ---
 
     def _policies(self) -> dict[str, Any]:
@@ -428,8 +445,23 @@ class _Reader:
             "undeclared_columns": self._custom.text("undeclaredColumns", choices=("keep", "quarantine"))
             or "quarantine",
             "quarantine_budget": 1.0 if budget is None else float(budget),
-            "sink_mode": self._custom.text("sinkMode", choices=("replace", "error")) or "replace",
+            "sink_mode": self._custom.text("sinkMode", choices=SINK_MODES) or "replace",
+            "sinks": self._sinks(),
         }
+
+    def _sinks(self) -> tuple[Sink, ...]:
+        """Parquet, and what stands there. Each honours every mode."""
+        named = self._custom.texts("sinks")
+        known = [name for name in named or () if name in tuple(Sink)]
+        for name in sorted(set(named or ()) - set(known)):
+            fix = f"Known are: {', '.join(Sink)}."
+            self._custom.complain(f"{shown(name)} is no sink", fix, "sinks")
+        if len(set(known)) < len(known):
+            self._custom.complain("a sink stands there twice", "Name each once.", "sinks")
+        if named == ():
+            fix = "Name parquet, which there always is, csv or duckdb; or remove it for Parquet alone."
+            self._custom.complain("no sink is named", fix, "sinks")
+        return in_order(map(Sink, known))
 
     def _defaults(self) -> ColumnDefaults:
         formats = {}
@@ -494,12 +526,14 @@ class _Reader:
             if self._custom.has(key) and not types & wanted:
                 self._custom.complain("no column has such values", "Remove it.", key)
 
-    # --- how late ---
+    # --- how late, and how long ---
 
-    def _service_levels(self, table: str | None, partitioning: Partitioning | None) -> Freshness | None:
+    def _service_levels(self, table: str | None, partitioning: Partitioning | None) -> dict[str, Any]:
         freshness = None
+        retention = Retention()
+        limits: set[str] = set()
         for section in self._root.sections("slaProperties"):
-            section.require("property", "Write property: latency or property: frequency.")
+            section.require("property", "Write property: latency, property: frequency or property: retention.")
             section.require("value", "Write a number.")
             name = section.text("property")
             for key in ("id", "description", "driver"):
@@ -515,12 +549,29 @@ class _Reader:
                 freshness = self._latency(section)
             elif name == "frequency":
                 self._frequency(section, partitioning)
+            elif name == "retention":
+                retention = self._retention(section, retention, limits)
             elif name is not None:
-                fix = "Known are latency and frequency: remove this one."
+                fix = "Known are latency, frequency and retention: remove this one."
                 section.complain(f"the service level {shown(name)} is not enforced by this version", fix, "property")
                 continue
             section.close()
-        return freshness
+        return {"freshness": freshness, "retention": retention}
+
+    def _retention(self, section: Section, before: Retention, limits: set[str]) -> Retention:
+        value, unit = section.number("value"), section.text("unit", choices=UNITS)
+        section.require("unit", "Write unit: d (or w, y), versions, latest, MB or GB.")
+        if value is None or unit is None:
+            return before
+        if limit_of(unit) in limits:
+            section.complain(f"a second limit in {unit}", "Keep one limit of a kind.", "unit")
+        limits.add(limit_of(unit))
+        try:
+            return before.with_level(value, unit)
+        except (ValueError, OverflowError):
+            fix = "Write a number above 0; of versions a whole one."
+            section.complain(f"{value} {unit} is no limit", fix, "value")
+            return before
 
     def _latency(self, section: Section) -> Freshness | None:
         value, unit = section.number("value"), section.text("unit", choices=tuple(_LATENCY_SECONDS))

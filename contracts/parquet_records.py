@@ -7,6 +7,7 @@ Arrow cannot read is refused whole, since no byte of it can be told to belong to
 
 from __future__ import annotations
 
+import io
 import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -18,7 +19,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from contracts.arrow_arrays import int64_array
-from contracts.decoding import UndecodableError
+from contracts.decoding import UndecodableError, too_large
 from contracts.json_texts import json_objects, json_strings
 from contracts.reasons import Reason
 from contracts.record_runs import (
@@ -32,7 +33,7 @@ from contracts.record_runs import (
     records_schema,
     wanted_records,
 )
-from contracts.table_contract import TableContract
+from contracts.table_contract import Expansion, TableContract
 
 _RUN_BYTES = 8 << 20
 """How much of a row group to hold as one run, by the size its own metadata states."""
@@ -44,12 +45,12 @@ _ENCODER = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), default=s
 
 def read_parquet(file: BinaryIO, contract: TableContract, only: Int64s | None) -> Iterator[Records]:
     """Records of a Parquet file; see `contracts.records.read_records`."""
-    parquet, names = _opened(file)
+    parquet, names = _opened(file, contract.server.decompression)
     reader = _RowReader(contract, match_columns(names, contract))
     first = 1
     for group in range(parquet.metadata.num_row_groups):
         count = parquet.metadata.row_group(group).num_rows
-        if len(wanted_records(only, first, count)):
+        if only is None or np.diff(np.searchsorted(only, [first, first + count])) > 0:
             for batch in _batches(parquet, group):
                 wanted = wanted_records(only, first, batch.num_rows)
                 if len(wanted):
@@ -59,17 +60,29 @@ def read_parquet(file: BinaryIO, contract: TableContract, only: Int64s | None) -
             first += count
 
 
-def count_parquet_rows(file: BinaryIO) -> int:
+def count_parquet_rows(file: BinaryIO, limit: Expansion) -> int:
     """The number of rows that the footer's row groups state.
 
     Raises:
-        UndecodableError: The file is not Parquet.
+        UndecodableError: The file is not Parquet, or states more than the limit allows.
     """
-    metadata = _opened(file)[0].metadata
-    return sum(metadata.row_group(group).num_rows for group in range(metadata.num_row_groups))
+    metadata = _opened(file, limit)[0].metadata
+    return sum(int(metadata.row_group(group).num_rows) for group in range(metadata.num_row_groups))
 
 
-def _opened(file: BinaryIO) -> tuple[pq.ParquetFile, list[str]]:
+def read_through(file: BinaryIO, limit: Expansion) -> int:
+    """The number of rows that are really there: every page is read, as `read_parquet` reads it.
+
+    Raises:
+        UndecodableError: The file is not Parquet, breaks somewhere, or states more than the limit allows.
+    """
+    parquet, _ = _opened(file, limit)
+    groups = range(parquet.metadata.num_row_groups)
+    return sum(len(batch) for group in groups for batch in _batches(parquet, group))
+
+
+def _opened(file: BinaryIO, limit: Expansion) -> tuple[pq.ParquetFile, list[str]]:
+    size = file.seek(0, io.SEEK_END)
     file.seek(0)
     try:
         parquet = pq.ParquetFile(file)
@@ -77,7 +90,15 @@ def _opened(file: BinaryIO) -> tuple[pq.ParquetFile, list[str]]:
     except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
         problem = _first_line(error)
         raise UndecodableError(reason=Reason.NOT_PARQUET, where="footer", problem=problem) from None
+    if _stated_bytes(parquet.metadata) > (most := limit.most_bytes(size)):
+        raise too_large(limit, "footer", most)
     return parquet, names
+
+
+def _stated_bytes(metadata: pq.FileMetaData) -> int:
+    """How much the file says it is: a cell is a byte at least, in whatever few bytes a run of equal ones is stored."""
+    groups = [metadata.row_group(group) for group in range(metadata.num_row_groups)]
+    return int(max(sum(group.total_byte_size for group in groups), sum(g.num_rows * g.num_columns for g in groups)))
 
 
 def _batches(parquet: pq.ParquetFile, group: int) -> Iterator[pa.RecordBatch]:

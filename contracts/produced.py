@@ -9,19 +9,37 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Literal
 
+from pydantic import field_validator
+
 from contracts.commits import ContractStamp
 from contracts.refs import BlobRef, Frozen, View, ViewRef, digest_json
 from contracts.segments import StoredFile
+from contracts.sinks import Sink, in_order
 from contracts.table_contract import LINEAGE_COLUMNS, LINEAGE_PREFIX
+
+SinkMode = Literal["append", "replace", "error"]
 
 UNPARTITIONED = "all"
 """The partition of a table that has none."""
 
 
+PRODUCED_PREFIX = "asset."
+"""How the table of an asset begins; no contract's does."""
+
+
 def produced_table(key: Sequence[str]) -> str:
     """Where the tables of an asset lie: `asset.` and the key's parts, with `.`, `/` and `%` in them escaped."""
     escaped = (part.replace("%", "%25").replace(".", "%2E").replace("/", "%2F") for part in key)
-    return "asset." + ".".join(escaped)
+    return PRODUCED_PREFIX + ".".join(escaped)
+
+
+def produced_asset(table: str) -> tuple[str, ...] | None:
+    """The key of the asset whose tables lie there; None for a table that a contract declares."""
+    prefix, _, escaped = table.partition(".")
+    if prefix != "asset" or not escaped:
+        return None
+    parts = escaped.split(".")
+    return tuple(part.replace("%2F", "/").replace("%2E", ".").replace("%25", "%") for part in parts)
 
 
 class PromisedColumn(Frozen):
@@ -42,7 +60,18 @@ class AssetPromise(Frozen):
     code_version: str
     columns: tuple[PromisedColumn, ...] | None = None
     """None: nothing is declared."""
-    sink_mode: Literal["replace"] = "replace"
+    sink_mode: SinkMode = "replace"
+    """What a table means where one is published already: it comes instead (`replace`), beside (`append`: each content
+    once, and all of it judged as a whole), or not at all (`error`)."""
+    sinks: tuple[Sink, ...] = (Sink.PARQUET,)
+    """What each version is published in: Parquet, and its exports after it."""
+
+    _with_parquet = field_validator("sinks")(in_order)
+
+    @property
+    def exports(self) -> tuple[Sink, ...]:
+        """The sinks beside Parquet."""
+        return tuple(sink for sink in self.sinks if sink is not Sink.PARQUET)
 
     @property
     def asset(self) -> str:
@@ -69,6 +98,7 @@ class AssetPromise(Frozen):
             set_digest=declared,
             schema_fingerprint=fingerprint,
             table_schema=tuple(schema),
+            sinks=self.exports,
         )
 
 
@@ -87,9 +117,11 @@ def produced_segment_view(promise: AssetPromise, file: StoredFile) -> View:
     )
 
 
-def produced_view(promise: AssetPromise, segment: ViewRef) -> View:
-    """The recipe of the version: that segment, under that promise."""
+def produced_view(promise: AssetPromise, segments: Sequence[ViewRef]) -> View:
+    """The recipe of the version: those segments in the order in which they came, under that promise."""
     declared = None if promise.columns is None else [c.model_dump(mode="json") for c in promise.columns]
     return View(
-        transform="urn:hashgate:produced:1", parameters={"asset": promise.key, "columns": declared}, inputs=(segment,)
+        transform="urn:hashgate:produced:1",
+        parameters={"asset": promise.key, "columns": declared},
+        inputs=tuple(segments),
     )

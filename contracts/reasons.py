@@ -37,6 +37,8 @@ class Reason(StrEnum):
     DUPLICATE_KEY = "DUPLICATE_KEY"
     UNDECODABLE_COMPRESSION = "UNDECODABLE_COMPRESSION"
     NOT_PARQUET = "NOT_PARQUET"
+    DECOMPRESSED_TOO_LARGE = "DECOMPRESSED_TOO_LARGE"
+    PARSER_CRASHED = "PARSER_CRASHED"
 
     @property
     def meaning(self) -> str:
@@ -49,7 +51,9 @@ class Reason(StrEnum):
         return _WORDS[self][1]
 
 
-WHOLE_FILE = frozenset({Reason.UNDECODABLE_COMPRESSION, Reason.NOT_PARQUET})
+WHOLE_FILE = frozenset(
+    {Reason.UNDECODABLE_COMPRESSION, Reason.NOT_PARQUET, Reason.DECOMPRESSED_TOO_LARGE, Reason.PARSER_CRASHED}
+)
 """The only reasons for which a file is refused whole."""
 
 _WORDS: Mapping[Reason, tuple[str, str]] = MappingProxyType(
@@ -133,6 +137,14 @@ _WORDS: Mapping[Reason, tuple[str, str]] = MappingProxyType(
         Reason.NOT_PARQUET: (
             "the file cannot be read as Parquet",
             "Write the file anew and drop it again, or declare the format it is really in.",
+        ),
+        Reason.DECOMPRESSED_TOO_LARGE: (
+            "the file becomes larger than the contract allows when it is decompressed",
+            "If it is truly that large, raise maxBytes or maxRatio of `decompression` in the contract; or split it.",
+        ),
+        Reason.PARSER_CRASHED: (
+            "the process that read the file died of it, twice",
+            "Report the file; have it tried again by `hashgate ingest --force`, or by another version of hashgate.",
         ),
     }
 )

@@ -39,7 +39,7 @@ def read_records(source: Source, contract: TableContract, *, only: Int64s | None
             alone, in the same words as without it, and runs without any of them are left out.
 
     Raises:
-        UndecodableError: While iterating: the compression is broken, or the file is not Parquet.
+        UndecodableError: While iterating: the compression is broken, the file is not Parquet, or it becomes too large.
         ValueError: The contract's encoding or CSV dialect is none that can be read.
     """
     layout = contract.server.format
@@ -67,17 +67,23 @@ class Framing:
     flawed_records: int
 
 
-def count_frames(source: Source, contract: TableContract) -> Framing:
+def count_frames(source: Source, contract: TableContract, *, size_bytes: int | None = None) -> Framing:
     """Frame a drop again and count, parsing nothing: what a gate compares valid and quarantined rows with.
 
+    Args:
+        source: The drop.
+        contract: Says how the file is read.
+        size_bytes: How much chunks are together, so that a file that becomes too large is refused early.
+
     Raises:
-        UndecodableError: The compression is broken, or the file is not Parquet.
+        UndecodableError: As by `read_records`; but of Parquet only the footer is read, and believed.
     """
     layout = contract.server.format
     if not isinstance(layout, CsvFormat | JsonLinesFormat):
         file = _seekable(source)
-        return Framing(file.seek(0, io.SEEK_END), tiled=True, records=count_parquet_rows(file), flawed_records=0)
-    measured = _Measured(_decoded(source, contract, layout.encoding))
+        rows = count_parquet_rows(file, contract.server.decompression)
+        return Framing(file.seek(0, io.SEEK_END), tiled=True, records=rows, flawed_records=0)
+    measured = _Measured(_decoded(source, contract, layout.encoding, size_bytes))
     frames = frame_csv(measured, layout) if isinstance(layout, CsvFormat) else frame_lines(measured, layout)
     reached, tiled, records, flawed = 0, True, 0, 0
     for batch in frames:
@@ -106,8 +112,18 @@ def _tiles(batch: FrameBatch) -> bool:
     return bool(np.all(np.diff(batch.ends, prepend=0) > 0)) and int(batch.ends[-1]) == len(batch.text)
 
 
-def _decoded(source: Source, contract: TableContract, encoding: str) -> Iterator[bytes]:
-    return decode_chunks(_chunks(source), contract.server.compression, encoding)
+def _decoded(source: Source, contract: TableContract, encoding: str, size_bytes: int | None = None) -> Iterator[bytes]:
+    server, size = contract.server, _size_of(source) if size_bytes is None else size_bytes
+    return decode_chunks(_chunks(source), server.compression, encoding, limit=server.decompression, size_bytes=size)
+
+
+def _size_of(source: Source) -> int | None:
+    if not _is_file(source):
+        return None
+    file = cast("BinaryIO", source)
+    size = file.seek(0, io.SEEK_END)
+    file.seek(0)
+    return size
 
 
 def _chunks(source: Source) -> Iterable[bytes]:

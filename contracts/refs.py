@@ -29,7 +29,7 @@ def parse_digest(text: str) -> Digest:
     return Digest(text)
 
 
-def digest_bytes(data: bytes) -> Digest:
+def digest_bytes(data: bytes | memoryview) -> Digest:
     """The digest of bytes as they are."""
     return Digest(f"blake3:{blake3(data).hexdigest()}")
 

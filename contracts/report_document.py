@@ -1,19 +1,19 @@
 """The report of one partition version, as a document: what came in, what became of it, and what is in it now.
 
 It says nothing that the commit, the selection and the published files do not say themselves, and it holds no clock of
-its own, so the same commit gives the same bytes. Values of cells and records stand in it as they are, unescaped:
-whoever shows them escapes them.
+its own, so the same commit gives the same bytes. It is sealed, and names the page that shows it by digest: neither can
+be altered unnoticed. Values of cells and records stand in it as they are, unescaped: whoever shows them escapes them.
 """
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 from pydantic import AwareDatetime, Field
 
-from contracts.canonical import canonical_bytes, parse_json
 from contracts.gates import GateReceipt, Verdict
 from contracts.refs import Digest, Frozen
+from contracts.sealing import Sealed
 
 EXCERPT_CHARACTERS = 120
 """Of a value; longer ones are cut, and say so."""
@@ -194,10 +194,12 @@ class Lineage(Frozen):
     overlay: SegmentLine | None
 
 
-class Report(Frozen):
+class Report(Sealed):
     """`report.json`."""
 
-    format: Literal["hashgate/report/v1"] = "hashgate/report/v1"
+    UNSEALED: ClassVar[frozenset[str]] = frozenset({"hashgate/report/v1"})
+
+    format: Literal["hashgate/report/v1", "hashgate/report/v2"] = "hashgate/report/v2"
     table: str
     partition: str
     state: Literal["published", "held"]
@@ -214,17 +216,10 @@ class Report(Frozen):
     gates: tuple[GateReceipt, ...]
     profile: Profile
     lineage: Lineage
+    page: Digest | None = None
+    """Of `report.html`, which is drawn from all the rest; None while it is not drawn."""
 
     @property
     def gates_not_passed(self) -> tuple[GateReceipt, ...]:
         """The receipts that say anything but PASS."""
         return tuple(r for r in self.gates if r.verdict is not Verdict.PASS)
-
-    def to_bytes(self) -> bytes:
-        """Canonical JSON, as it is stored."""
-        return canonical_bytes(self.model_dump(mode="json"))
-
-    @classmethod
-    def from_bytes(cls, data: bytes) -> Report:
-        """Read a stored report; ValueError when it is not one."""
-        return cls.model_validate(parse_json(data))

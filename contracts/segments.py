@@ -6,7 +6,7 @@ cost its own segment only, so the cuts are taken from the content, as prolly tre
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Literal
 
 from pydantic import Field
@@ -25,6 +25,8 @@ MAXIMUM_BYTES = 32 << 20
 MAXIMUM_DROPS = 64
 _CUT_BITS = 0xF
 """One drop in sixteen ends its segment."""
+
+_CRASHED = "crashed"
 
 
 class ParserIdentity(Frozen):
@@ -81,8 +83,12 @@ class SegmentIndex(Frozen):
 
     @classmethod
     def from_bytes(cls, data: bytes) -> SegmentIndex:
-        """Read a stored index; ValueError when it is not one."""
-        return cls.model_validate(parse_json(data))
+        """Read a stored index; ValueError when it is not one, or not canonical: its digest is that of its bytes."""
+        index = cls.model_validate(parse_json(data))
+        if index.to_bytes() != data:
+            msg = f"it has digest {index.content} in canonical form, its bytes {digest_bytes(data)}"
+            raise ValueError(msg)
+        return index
 
     @property
     def stored_files(self) -> tuple[StoredFile, ...]:
@@ -123,13 +129,30 @@ def cut_segments(inputs: Sequence[BlobRef]) -> tuple[tuple[BlobRef, ...], ...]:
     return tuple(segments)
 
 
-def segment_view(contract: TableContract, parser: ParserIdentity, drops: Sequence[BlobRef]) -> View:
-    """The recipe "these drops, read and judged row by row under these rules"."""
+def segment_view(
+    contract: TableContract, parser: ParserIdentity, drops: Sequence[BlobRef], crashed: Collection[Digest] = ()
+) -> View:
+    """The recipe "these drops, read and judged row by row under these rules".
+
+    Args:
+        contract: The rules for rows.
+        parser: What reads, judges and writes.
+        drops: In selection order.
+        crashed: Drops that are not read, because reading them ended the process. Only those among `drops` count: of
+            sound ones the recipe is the same, whatever happened before.
+    """
+    refused = sorted({drop.digest for drop in drops}.intersection(crashed))
+    parameters = {"rows": contract.rows_digest, "parser": parser.model_dump(mode="json")}
     return View(
         transform="urn:hashgate:segment:1",
-        parameters={"rows": contract.rows_digest, "parser": parser.model_dump(mode="json")},
+        parameters=parameters | ({_CRASHED: refused} if refused else {}),
         inputs=tuple(drops),
     )
+
+
+def crashed_drops(segment: View) -> frozenset[Digest]:
+    """The drops of a segment that are refused without being read."""
+    return frozenset(segment.parameters.get(_CRASHED, ()))
 
 
 def partition_view(contract: TableContract, segments: Sequence[ViewRef]) -> View:
@@ -143,6 +166,9 @@ def overlay_view(contract: TableContract, segments: Sequence[ViewRef]) -> View:
     return View(transform="urn:hashgate:overlay:1", parameters={"unique_keys": keys}, inputs=tuple(segments))
 
 
-def expected_partition_view(contract: TableContract, parser: ParserIdentity, inputs: Sequence[BlobRef]) -> View:
+def expected_partition_view(
+    contract: TableContract, parser: ParserIdentity, inputs: Sequence[BlobRef], crashed: Collection[Digest] = ()
+) -> View:
     """The partition's recipe straight from its selected drops: known before any work is done."""
-    return partition_view(contract, [segment_view(contract, parser, drops).ref for drops in cut_segments(inputs)])
+    segments = [segment_view(contract, parser, drops, crashed) for drops in cut_segments(inputs)]
+    return partition_view(contract, [segment.ref for segment in segments])

@@ -19,7 +19,7 @@ import pyarrow.parquet as pq
 from contracts.canonical import parse_json
 from contracts.decoding import UndecodableError, decode_chunks
 from contracts.errors import DropError
-from contracts.table_contract import CsvFormat, FileFormat, JsonLinesFormat, ParquetFormat
+from contracts.table_contract import CsvFormat, Expansion, FileFormat, JsonLinesFormat, ParquetFormat
 
 DELIMITERS = ",;\t|"
 _FIELD_IN_APOSTROPHES = re.compile(r"(?m)(?:^|[,;\t|])'[^'\n]*'(?=[,;\t|]|$)")
@@ -81,7 +81,8 @@ def plain_bytes(sample: Sample) -> bytes:
     """The sample without its compression, as far as it goes."""
     pieces = []
     try:
-        for piece in decode_chunks([sample.head], "auto", "utf-8"):
+        size = len(sample.head)
+        for piece in decode_chunks([sample.head], "auto", "utf-8", limit=Expansion(), size_bytes=size):
             pieces.append(piece)  # noqa: PERF402 - what came before the cut is kept
     except UndecodableError as error:
         if sample.complete or not pieces:

@@ -14,9 +14,12 @@ from functools import cached_property
 from typing import Any, Literal, Self
 from uuid import UUID, uuid5
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
+from contracts.gates import GATES, SINKS_GATE
 from contracts.refs import Digest, Frozen, digest_json
+from contracts.retention import Retention
+from contracts.sinks import Sink, in_order
 
 LINEAGE_PREFIX = "_hg_"
 """Reserved: no contract and no input may name a column so."""
@@ -144,6 +147,22 @@ class Partitioning(Frozen):
     """RE2 with the named groups year, month, day, hour (or week with year, ISO), matched with the whole file name."""
 
 
+RATIO_FROM_BYTES = 256 << 20
+"""Below it, no ratio is suspicious: a few constant columns are, too, a thousand times smaller when compressed."""
+
+
+class Expansion(Frozen):
+    """How large a compressed drop may be when it is decompressed: a small file must not fill memory, disk and days."""
+
+    max_bytes: int = Field(default=64 << 30, ge=1)
+    max_ratio: int = Field(default=200, ge=1)
+    """To its compressed size; not asked of what stays below `RATIO_FROM_BYTES`."""
+
+    def most_bytes(self, size_bytes: int) -> int:
+        """What a drop of a size may become."""
+        return min(self.max_bytes, max(RATIO_FROM_BYTES, self.max_ratio * size_bytes))
+
+
 class Server(Frozen):
     """Where drops arrive, relative to the drop folder."""
 
@@ -152,6 +171,7 @@ class Server(Frozen):
     format: FileFormat = Field(discriminator="kind")
     compression: Literal["auto", "none", "gzip", "zstd"] = "auto"
     """`auto` goes by the content's magic number, because content is all that identity knows."""
+    decompression: Expansion = Expansion()
 
 
 class Freshness(Frozen):
@@ -179,10 +199,18 @@ class TableContract(Frozen):
     set_rules: tuple[SetRule, ...] = ()
     quarantine_budget: float = Field(default=1.0, ge=0, le=1)
     """Share of a partition's records above which it is held."""
-    sink_mode: Literal["replace", "error"] = "replace"
+    sink_mode: Literal["append", "replace", "error"] = "replace"
+    """What a drop means whose path is known: its content comes beside the earlier ones (`append`: a partition grows),
+    instead of them (`replace`), or not at all once the partition is published (`error`)."""
+    sinks: tuple[Sink, ...] = (Sink.PARQUET,)
+    """What each version is published in: Parquet, and its exports after it."""
     freshness: Freshness | None = None
+    retention: Retention = Retention()
+    """Of what is not current any more. It judges nothing, so it is in no digest."""
     source: str = ""
     """The file it came from, for messages; in no digest."""
+
+    _with_parquet = field_validator("sinks")(in_order)
 
     def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
         """Copy as pydantic does, but let the copy work out its own digests: it would keep the cached ones."""
@@ -207,6 +235,16 @@ class TableContract(Frozen):
         """Every set of columns whose values may stand in a partition only once; the primary key first."""
         singles = tuple((c.name,) for c in self.columns if c.unique and (c.name,) != self.primary_key)
         return ((self.primary_key,) if self.primary_key else ()) + singles + self.unique_together
+
+    @property
+    def exports(self) -> tuple[Sink, ...]:
+        """The sinks beside Parquet."""
+        return tuple(sink for sink in self.sinks if sink is not Sink.PARQUET)
+
+    @property
+    def gates(self) -> tuple[str, ...]:
+        """What every version of the table passes, in order."""
+        return (*GATES, *([SINKS_GATE] if self.exports else []))
 
     @cached_property
     def table_schema(self) -> Mapping[str, str]:
@@ -233,8 +271,15 @@ class TableContract(Frozen):
                 "set_rules": [_without_prose(r) for r in self.set_rules],
                 "quarantine_budget": self.quarantine_budget,
                 "sink_mode": self.sink_mode,
+                # Parquet alone stays what it was called before there was a choice
+                **({"sinks": self.sinks} if self.exports else {}),
             }
         )
+
+    @cached_property
+    def output_target_key(self) -> Digest:
+        """Where the rows go, in which shape, formats and mode."""
+        return digest_json([self.table, self.schema_fingerprint, self.sink_mode, "+".join(self.sinks)])
 
     @cached_property
     def digest(self) -> Digest:
@@ -253,7 +298,10 @@ class TableContract(Frozen):
         columns = [_without_prose(c) for c in self.columns]
         for column in columns:
             del column["unique"], column["primary_key_position"]
-        return {
+        # left out where a contract says nothing, so that the digests of contracts from before it are what they were
+        said = self.server.decompression != Expansion()
+        limits = {"decompression": self.server.decompression.model_dump(mode="json")} if said else {}
+        return limits | {
             "format": self.server.format.model_dump(mode="json"),
             "compression": self.server.compression,
             "columns": columns,

@@ -5,15 +5,18 @@ from __future__ import annotations
 import dagster as dg
 
 from contracts.table_contract import TableContract
+from platform_assets.decisions.jobs import decision_jobs
 from platform_assets.ingest.broken_contracts import broken_contract_assets
 from platform_assets.ingest.table_assets import IngestListener, table_assets
 from platform_assets.user.carrier_delays import FLIGHTS, carrier_delays
 from resources.contract_registry import ContractRegistry
 from resources.dagster_resources import WorkspaceResource
 from resources.gated_io_manager import GatedIOManager
+from resources.published_duckdb import PublishedDuckDB
 from sensors.automation import automation_sensor
 from sensors.contract_files import contract_sensor
 from sensors.drop_sensors import drop_sensor
+from sensors.janitor import janitor_schedule
 from sensors.reconciling import reconcile_sensor
 
 
@@ -26,12 +29,15 @@ def definitions() -> dg.Definitions:
         *(table(contract) for contract in contracts),
         users(registry),
         broken_contract_assets(registry.problems),
+        decision_jobs(),
         dg.Definitions(
             sensors=[contract_sensor(registry.folders), reconcile_sensor(contracts), automation_sensor()],
+            schedules=[janitor_schedule()],
             resources={
                 "workspace": workspace,
                 "listener": IngestListener(),
                 "gated": GatedIOManager(workspace=workspace),
+                "published": PublishedDuckDB(workspace=workspace),
             },
             executor=dg.in_process_executor,
         ),

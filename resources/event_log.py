@@ -20,6 +20,7 @@ from dagster._core.storage.sqlite import SQLITE_BUSY_TIMEOUT_SECONDS
 from dagster._serdes import ConfigurableClassData
 from sqlalchemy.pool import StaticPool
 
+from resources.private_files import keep_private
 from resources.settings import Settings
 
 CONNECTIONS_KEPT = 8
@@ -42,7 +43,8 @@ class KeptConnectionEventLog(SqliteEventLogStorage):
     def from_config_value(
         cls, inst_data: ConfigurableClassData | None, config_value: Mapping[str, Any]
     ) -> KeptConnectionEventLog:
-        """Made by Dagster from dagster.yaml."""
+        """Made by Dagster from dagster.yaml, in each of its processes."""
+        keep_private()
         home = os.environ.get("DAGSTER_HOME") or str(Settings.from_environment().dagster_home)
         return cls(config_value.get("base_dir") or os.path.join(home, "history", "runs"), inst_data)  # noqa: PTH118
 

@@ -2,7 +2,11 @@
 
 `@dg.asset(io_manager_key="gated")` and a table as the return value are all it takes. An input annotated as a table is
 verified file by file before the asset sees a row, whether it is `<table>/validated`, `<table>/quarantine` or another
-gated asset; a partition that has not passed is refused.
+gated asset; a partition that has not passed is refused, and one that somebody let through is named in the run's log.
+
+An asset says in its metadata, under `hashgate/sink_mode`, what its table means where one is published already:
+`replace` (default), `append` or `error`; and under `hashgate/sinks`, in which formats beside Parquet it is published:
+a list of `csv` and `duckdb`.
 """
 
 # No `from __future__ import annotations` here: Dagster reads the annotations of a resource's fields as they stand.
@@ -10,27 +14,34 @@ gated asset; a partition that has not passed is refused.
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
+from typing import Any, cast, get_args
 
 import dagster as dg
 import duckdb
 from pydantic import PrivateAttr
 
-from contracts.commits import Commit
+from contracts.commits import Commit, let_through
+from contracts.duckdb_syntax import quoted
 from contracts.errors import HashgateError, NotPublishedError, UsageError
-from contracts.produced import UNPARTITIONED, AssetPromise, PromisedColumn, produced_table
+from contracts.produced import UNPARTITIONED, AssetPromise, PromisedColumn, SinkMode, produced_table
+from contracts.sinks import Sink, in_order
 from resources.dagster_resources import WorkspaceResource
 from resources.duckdb_session import open_session, parquet_source
 from resources.produced_table import publish_table
 from resources.publisher import Outcome
 from resources.segment_writer import QUARANTINE_SCHEMA
-from resources.table_reader import PublishedFiles, commits_prefix, held_prefix, numbered_key
+from resources.table_reader import PublishedFiles, held_prefix, numbered_key
 from resources.table_streams import KINDS, taker_of
 from resources.workspace import Workspace
 
 QUARANTINE_ASSET = "quarantine"
 VALIDATED = "validated"
+SINK_MODE = "hashgate/sink_mode"
+"""The metadata key under which an asset declares its sink mode."""
+
+SINKS = "hashgate/sinks"
+"""The metadata key under which it declares its sinks."""
+
 _UNDECLARED_CODE = "undeclared"
 
 
@@ -70,9 +81,13 @@ class GatedIOManager(dg.ConfigurableIOManager):
         if take is None:
             msg = f"input {context.name} is annotated as {annotation}. Annotate it as one of {KINDS}."
             raise UsageError(msg, input=context.name)
-        rows = _published(self.workspace.open(), context)
+        workspace = self.workspace.open()
+        rows = _published(workspace, context)
+        for files in rows.files:
+            if files.commit.waiver is not None:
+                context.log.warning(let_through(files.commit))
         # a relation or a stream goes on reading while the asset runs: its session lives until the run ends
-        session = self._sessions.enter_context(open_session("reader"))
+        session = self._sessions.enter_context(open_session("reader", store=workspace.store))
         return take(rows.relation(session))
 
     def teardown_after_execution(self, context: dg.InitResourceContext) -> None:  # noqa: ARG002 - Dagster's signature
@@ -91,7 +106,12 @@ class _PublishedRows:
         """The rows, not read yet."""
         if self.quarantined:
             return self._quarantine(session)
-        rows = _parquet([path for files in self.files for path in files.valid])
+        valid = [path for files in self.files for path in files.valid]
+        if not valid:  # every drop was withdrawn
+            columns = self.files[-1].commit.candidate.contract.table_schema
+            empty = ", ".join(f"CAST(NULL AS {kind}) AS {quoted(name)}" for name, kind in columns)
+            return session.sql(f"SELECT {empty} WHERE false")
+        rows = _parquet(valid)
         overlays = [path for files in self.files for path in files.overlay]
         if overlays:
             rows = f"{rows} ANTI JOIN {parquet_source(overlays)} AS overlay USING (_hg_source, _hg_record)"
@@ -104,7 +124,7 @@ class _PublishedRows:
         return session.sql(f"SELECT * FROM {_parquet(paths)}")
 
 
-def _parquet(paths: Sequence[Path]) -> str:
+def _parquet(paths: Sequence[str]) -> str:
     """Versions made under different contracts may differ in columns: what one lacks is NULL."""
     return f"{parquet_source(paths).removesuffix(')')}, union_by_name=true) AS published"
 
@@ -119,19 +139,17 @@ def _published(workspace: Workspace, context: dg.InputContext) -> _PublishedRows
     table = path[0] if is_table else produced_table(path)
     partitions = list(context.asset_partition_keys) if context.has_asset_partitions else [UNPARTITIONED]
     if len(partitions) > 1:
-        partitions = [key for key in partitions if _has_anything(workspace, table, key)] or partitions[-1:]
+        # a chain that has vanished since it was seen counts as something: it must be noticed
+        published = set(workspace.reader.partitions(table))
+        there = [key for key in partitions if key in published or _waits_for_something(workspace, table, key)]
+        partitions = there or partitions[-1:]
     commits = [workspace.reader.head(table, key) or _refuse(workspace, table, key) for key in partitions]
     return _PublishedRows(workspace.reader.open_commits(commits), quarantined=is_table and path[1] == QUARANTINE_ASSET)
 
 
-def _has_anything(workspace: Workspace, table: str, partition: str) -> bool:
-    """Whether anything ever came for a partition. Of many, those that nothing came for are no gap."""
-    store = workspace.store
-    return bool(
-        store.keys(commits_prefix(table, partition))
-        or store.keys(held_prefix(table, partition))
-        or workspace.catalogue.captures(table, [partition])
-    )
+def _waits_for_something(workspace: Workspace, table: str, partition: str) -> bool:
+    """Whether anything came for a partition without a version. Of many, those that nothing came for are no gap."""
+    return bool(workspace.store.keys(held_prefix(table, partition)) or workspace.catalogue.captures(table, [partition]))
 
 
 def _refuse(workspace: Workspace, table: str, partition: str) -> Commit:
@@ -151,7 +169,10 @@ def _publish(workspace: Workspace, context: dg.OutputContext, obj: Any) -> None:
         for key, table in _by_partition(context, obj).items()
     }
     held = [publication.commit for publication in done.values() if publication.outcome is Outcome.HELD]
-    told = {key: _metadata(workspace, publication.commit) for key, publication in done.items()}
+    told = {key: version_metadata(workspace, publication.commit) for key, publication in done.items()}
+    for key, publication in done.items():
+        if publication.outcome is Outcome.SUPERSEDED:
+            context.log.warning("%s[%s] stays as it is: %s", promise.table, key, publication.reason)
     if held:
         # the step fails, so Dagster records nothing of it by itself
         for key, publication in done.items():
@@ -212,19 +233,46 @@ def _promise(context: dg.OutputContext) -> AssetPromise:
         else None
     )
     return AssetPromise(
-        key=tuple(context.asset_key.path), code_version=spec.code_version or _UNDECLARED_CODE, columns=columns
+        key=tuple(context.asset_key.path),
+        code_version=spec.code_version or _UNDECLARED_CODE,
+        columns=columns,
+        sink_mode=_sink_mode(context),
+        sinks=_sinks(context),
     )
 
 
-def _metadata(workspace: Workspace, commit: Commit) -> dict[str, Any]:
+def _sink_mode(context: dg.OutputContext) -> SinkMode:
+    declared = context.asset_spec.metadata.get(SINK_MODE, "replace")
+    mode = declared.value if isinstance(declared, dg.TextMetadataValue) else declared
+    for known in get_args(SinkMode):
+        if mode == known:
+            return cast("SinkMode", known)
+    asset = context.asset_key.to_user_string()
+    msg = f"asset {asset} declares {SINK_MODE} as {mode!r}. Write one of {', '.join(get_args(SinkMode))}."
+    raise UsageError(msg, asset=asset, sink_mode=str(mode))
+
+
+def _sinks(context: dg.OutputContext) -> tuple[Sink, ...]:
+    declared = context.asset_spec.metadata.get(SINKS, [])
+    named = declared.value if isinstance(declared, dg.JsonMetadataValue) else declared
+    if isinstance(named, Sequence) and not isinstance(named, str) and set(named) <= set(Sink):
+        return in_order(map(Sink, named))
+    asset = context.asset_key.to_user_string()
+    msg = f"asset {asset} declares {SINKS} as {named!r}. Write a list of some of {', '.join(Sink)}."
+    raise UsageError(msg, asset=asset, sinks=str(named))
+
+
+def version_metadata(workspace: Workspace, commit: Commit) -> dict[str, Any]:
+    """What Dagster is told of a version of an asset's table."""
     candidate = commit.candidate
-    place = workspace.store.path(numbered_key(candidate.table, "commits", candidate.partition, commit.number))
+    place = numbered_key(candidate.table, "commits", candidate.partition, commit.number)
     return {
         "dagster/row_count": candidate.valid_rows,
         "dagster/partition_row_count": candidate.valid_rows,
-        "dagster/uri": dg.MetadataValue.url(place.as_uri()),
+        "dagster/uri": dg.MetadataValue.url(workspace.store.uri(place)),
         "version": commit.number,
         "commit": commit.digest,
+        **({"waived_by": commit.waiver.actor} if commit.waiver is not None else {}),
     }
 
 

@@ -7,10 +7,10 @@ bytes that lie on disk. A gate that cannot look gives UNKNOWN, which publishes a
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from contextlib import ExitStack
 from dataclasses import dataclass
-from pathlib import Path
+from functools import partial
 from threading import Event
 from typing import BinaryIO, Self
 
@@ -27,16 +27,19 @@ from contracts.errors import DigestMismatchError, GateError, HashgateError
 from contracts.framing import BLOCK_BYTES
 from contracts.gates import GATES, Finding, GateReceipt, counted, receipt, unknown
 from contracts.judgement import Judgement, compile_judgement, holds
+from contracts.parquet_records import read_through
+from contracts.reasons import Reason
 from contracts.records import Framing, count_frames
-from contracts.refs import BlobRef, Digest
-from contracts.segments import SegmentIndex
+from contracts.refs import BlobRef, Digest, hex_of
+from contracts.segments import SegmentIndex, segment_view
 from contracts.selection import SelectionSnapshot
 from contracts.table_contract import LINEAGE_COLUMNS, ParquetFormat, Severity, TableContract
-from resources.block_digests import digests_of_file
-from resources.captures import blob_key, check_blob
+from resources.background import Background
+from resources.captures import open_blob
 from resources.dataset_catalogue import catalogued_dataset
-from resources.duckdb_session import open_session, parquet_source
-from resources.object_store import LocalObjectStore
+from resources.duckdb_session import open_session, parquet_source, run_query
+from resources.object_store import ObjectStore
+from resources.segment_places import SegmentPlace, open_source
 from resources.table_reader import INDEX, QUARANTINE, VALID
 
 RULE_TIMEOUT_S = 600
@@ -45,22 +48,22 @@ RULE_TIMEOUT_S = 600
 
 @dataclass(frozen=True)
 class StagedCandidate:
-    """A candidate with the folders its segments lie in, staged or at their final place."""
+    """A candidate, and where its segments lie: staged or in the store."""
 
     candidate: Candidate
     snapshot: SelectionSnapshot
     contract: TableContract
-    folders: Mapping[Digest, Path]
-    """By segment content."""
+    places: Mapping[Digest, SegmentPlace]
+    """Where each segment lies, by content."""
     proven: frozenset[Digest] = frozenset()
     """Contents of segments that the current version's receipts have accounted for: not framed again."""
 
-    def files(self, name: str, *, overlay: bool = False) -> list[Path]:
-        """The paths of one kind of file, in segment order."""
+    def files(self, name: str, *, overlay: bool = False) -> list[str]:
+        """The files of one kind, in segment order, as DuckDB reads them."""
         entries: Sequence[SegmentEntry] = self.candidate.segments
         if overlay:
             entries = [self.candidate.overlay] if self.candidate.overlay else []
-        return [self.folders[e.content] / f.name for e in entries for f in e.files if f.name == name]
+        return [self.places[e.content].source(name) for e in entries if name in _names(e)]
 
 
 class DropCounts:
@@ -70,17 +73,16 @@ class DropCounts:
     verdict is asked for later only means that nobody waits for it. Closing ends what is still being counted.
     """
 
-    def __init__(self, store: LocalObjectStore, contract: TableContract) -> None:
+    def __init__(self, store: ObjectStore, contract: TableContract) -> None:
         self._store, self._contract = store, contract
         self._counts: dict[Digest, Future[int]] = {}
-        self._pool = ThreadPoolExecutor(max_workers=1, thread_name_prefix="gatekeeper")
-        self._unwanted = Event()
+        self._background = Background("gatekeeper")
 
     def begin(self, sources: Iterable[BlobRef]) -> None:
         """Count these in the background, one after the other."""
         for source in sources:
             if source.digest not in self._counts:
-                self._counts[source.digest] = self._pool.submit(self._count, source)
+                self._counts[source.digest] = self._background.submit(partial(self._count, source))
 
     def of(self, source: BlobRef) -> int:
         """How many records a drop has; one for a drop that cannot be read.
@@ -92,18 +94,31 @@ class DropCounts:
         self.begin([source])
         return self._counts[source.digest].result()
 
+    def closely(self, source: BlobRef) -> int:
+        """The same, but believing no footer: of Parquet every page is read."""
+        if not isinstance(self._contract.server.format, ParquetFormat):
+            return self.of(source)
+        try:
+            with open_blob(self._store, source.digest) as file:
+                return read_through(file, self._contract.server.decompression)
+        except UndecodableError:
+            return 1
+
+    def call_off(self) -> None:
+        """Nobody asks any more: what is being counted ends soon, and what waits is not begun."""
+        self._background.stop.set()
+
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, *_: object) -> None:
-        self._unwanted.set()
-        self._pool.shutdown(cancel_futures=True)
+    def __exit__(self, *raised: object) -> None:
+        self._background.__exit__(*raised)
 
     def _count(self, source: BlobRef) -> int:
         try:
             framing = self._frame(source)
         except UndecodableError:
-            check_blob(self._store, source)
+            self.check(source)
             return 1
         if not framing.tiled:
             msg = f"the frames of drop {source.digest} leave gaps or overlap: a defect of the framing. Report it."
@@ -111,17 +126,28 @@ class DropCounts:
         return framing.records
 
     def _frame(self, source: BlobRef) -> Framing:
-        with self._store.open(blob_key(source.digest)) as file:
-            if isinstance(self._contract.server.format, ParquetFormat):
-                check_blob(self._store, source)
+        if isinstance(self._contract.server.format, ParquetFormat):
+            self.check(source)
+            with open_blob(self._store, source.digest) as file:
                 return count_frames(file, self._contract)
-            return count_frames(self._verified(file, source), self._contract)
+        with open_blob(self._store, source.digest) as file:
+            return count_frames(self._verified(file, source), self._contract, size_bytes=source.size_bytes)
+
+    def check(self, source: BlobRef) -> None:
+        """Hash a drop where it lies, in steps that can be called off.
+
+        Raises:
+            DigestMismatchError: It is not what was captured.
+        """
+        with open_blob(self._store, source.digest) as file:
+            for _ in self._verified(file, source):
+                pass
 
     def _verified(self, file: BinaryIO, source: BlobRef) -> Iterator[bytes]:
         """The drop's bytes, refused at their end when they are not what was captured."""
         hasher = blake3()
         while chunk := file.read(BLOCK_BYTES):
-            if self._unwanted.is_set():
+            if self._background.stop.is_set():
                 msg = f"drop {source.digest} is not counted any more: nobody asks"
                 raise GateError(msg, source=source.digest)
             hasher.update(chunk)
@@ -131,26 +157,30 @@ class DropCounts:
             raise DigestMismatchError(subject=f"blob {source.digest}", expected=source.digest, observed=observed)
 
 
-def judge(
-    staged: StagedCandidate, store: LocalObjectStore, counts: DropCounts | None = None
-) -> tuple[GateReceipt, ...]:
+def judge(staged: StagedCandidate, store: ObjectStore, counts: DropCounts | None = None) -> tuple[GateReceipt, ...]:
     """Run every gate, each on its own; the slowest one (framing the drops again) beside the others.
 
     Args:
         staged: What is to be judged.
         store: Where its drops lie.
-        counts: Of the gates' own, begun earlier.
+        counts: Of the gates' own, begun earlier. Its counting ends when the gates are left by an interruption.
     """
     with ExitStack() as ending:
         counts = counts or ending.enter_context(DropCounts(store, staged.contract))
-        beside = ending.enter_context(ThreadPoolExecutor(max_workers=1))
-        conservation = beside.submit(run_gate, "conservation", lambda: _conservation(staged, store, counts))
-        receipts = {
-            "integrity": run_gate("integrity", lambda: _integrity(staged)),
-            "contract": run_gate("contract", lambda: _contract(staged, store)),
-            "quality": run_gate("quality", lambda: _quality(staged, store)),
-        }
-        receipts["conservation"] = conservation.result()
+        beside = ending.enter_context(Background("conservation"))
+        conservation = beside.submit(
+            lambda: run_gate("conservation", lambda: _conservation(staged, store, counts, beside.stop))
+        )
+        try:
+            receipts = {
+                "integrity": run_gate("integrity", lambda: _integrity(staged)),
+                "contract": run_gate("contract", lambda: _contract(staged, store)),
+                "quality": run_gate("quality", lambda: _quality(staged, store)),
+            }
+            receipts["conservation"] = conservation.result()
+        except BaseException:
+            counts.call_off()  # the gate beside may be waiting for it
+            raise
     return tuple(receipts[gate] for gate in GATES)
 
 
@@ -165,29 +195,28 @@ def run_gate(gate: str, look: Callable[[], GateReceipt]) -> GateReceipt:
 
 
 def _integrity(staged: StagedCandidate) -> GateReceipt:
-    return integrity(staged.candidate, staged.folders)
+    return integrity(staged.candidate, staged.places)
 
 
-def integrity(candidate: Candidate, folders: Mapping[Digest, Path]) -> GateReceipt:
+def integrity(candidate: Candidate, places: Mapping[Digest, SegmentPlace]) -> GateReceipt:
     """Every file hashes to what the index says, the index to the segment's name, and nothing else lies there."""
     findings: list[Finding] = []
     files = size = 0
     entries = [*candidate.segments, *([candidate.overlay] if candidate.overlay else [])]
     for entry in entries:
-        folder = folders[entry.content]
-        index = SegmentIndex.from_bytes((folder / INDEX).read_bytes())
+        place = places[entry.content]
+        index = place.index()
         if index.content != entry.content or index.view.key != entry.view_key or index.stored_files != entry.files:
             findings.append(_altered(f"{entry.content} {INDEX}", entry.content, index.content))
         described = {file.name: file.blocks for file in index.files}
-        there = {path.name for path in folder.iterdir()} - {INDEX}
-        named = {file.name for file in entry.files}
+        there, named = place.names() - {INDEX}, _names(entry)
         if there != named:
             findings.append(_altered(f"files of segment {entry.content}", _listed(named), _listed(there)))
         for file in entry.files:
             if file.name in there:
                 files += 1
                 size += file.size_bytes
-                observed, blocks = digests_of_file(folder / file.name)
+                observed, blocks = place.digests(file.name)
                 if observed != file.digest:
                     findings.append(_altered(f"{entry.content} {file.name}", file.digest, observed))
                 elif blocks != described.get(file.name):
@@ -205,19 +234,23 @@ def _altered(subject: str, expected: str, observed: str) -> Finding:
     return Finding(subject=subject, expected=expected, observed=observed, fix="Ingest the partition again.")
 
 
+def _names(entry: SegmentEntry) -> set[str]:
+    return {file.name for file in entry.files}
+
+
 def _listed(names: set[str]) -> str:
     return ", ".join(sorted(names)) or "nothing"
 
 
-def _conservation(staged: StagedCandidate, store: LocalObjectStore, counts: DropCounts) -> GateReceipt:
+def _conservation(staged: StagedCandidate, store: ObjectStore, counts: DropCounts, stop: Event) -> GateReceipt:
     """Frame each drop again: its records are exactly the ones that are valid or in quarantine, each once."""
     findings: list[Finding] = []
     accounted: list[BlobRef] = []
     records = valid = quarantined = size = 0
-    with open_session("gate", spill_to=store.spill_folder) as session:
+    with open_session("gate", store=store) as session:
         for entry in staged.candidate.segments:
-            folder = staged.folders[entry.content]
-            index = SegmentIndex.from_bytes((folder / INDEX).read_bytes())
+            place = staged.places[entry.content]
+            index = place.index()
             accounted += [account.source for account in index.drops]
             if entry.content in staged.proven:
                 records, valid, quarantined = (
@@ -226,10 +259,20 @@ def _conservation(staged: StagedCandidate, store: LocalObjectStore, counts: Drop
                     quarantined + entry.quarantined_rows,
                 )
                 continue
-            good, bad = (_record_numbers(session, folder / name) for name in (VALID, QUARANTINE))
+            good, bad = (
+                _record_numbers(session, place.source(name), stop) if name in _names(entry) else {}
+                for name in (VALID, QUARANTINE)
+            )
+            unread = _unread(session, staged, entry, index)
             for account in index.drops:
-                framed = counts.of(account.source)
                 there = (good.pop(account.source.digest, _NONE), bad.pop(account.source.digest, _NONE))
+                if account.source.digest in unread:
+                    counts.check(account.source)
+                    framed = 1
+                else:
+                    framed = counts.of(account.source)
+                    if framed != len(there[0]) + len(there[1]):
+                        framed = counts.closely(account.source)
                 findings += _unaccounted(account.source, framed, *there)
                 records, size = records + framed, size + account.source.size_bytes
                 valid, quarantined = valid + len(there[0]), quarantined + len(there[1])
@@ -272,42 +315,62 @@ _BATCH_ROWS = 200_000
 _NONE = np.array([], dtype=np.int64)
 
 
-def _record_numbers(session: duckdb.DuckDBPyConnection, path: Path) -> dict[str, np.ndarray]:
-    if not path.exists():
-        return {}
+def _unread(
+    session: duckdb.DuckDBPyConnection, staged: StagedCandidate, entry: SegmentEntry, index: SegmentIndex
+) -> frozenset[Digest]:
+    """The drops of a segment that were refused without being read, because that ended the process before.
+
+    Its quarantine names them; what it says counts only if the recipe says it, too.
+    """
+    if not any((account.records, account.quarantined_rows) == (1, 1) for account in index.drops):
+        return frozenset()
+    quarantine = parquet_source([staged.places[entry.content].source(QUARANTINE)])
+    query = f"SELECT _hg_source FROM {quarantine} WHERE reasons[1].code = '{Reason.PARSER_CRASHED}'"
+    said = frozenset(Digest(source) for (source,) in run_query(session, query))
+    drops = [account.source for account in index.drops]
+    recipe = segment_view(staged.contract, staged.candidate.parser, drops, said)
+    return said if recipe.key == entry.view_key else frozenset()
+
+
+def _record_numbers(session: duckdb.DuckDBPyConnection, source: str, stop: Event) -> dict[str, np.ndarray]:
     found: dict[str, list[np.ndarray]] = {}
-    for batch in session.sql(f"SELECT _hg_source, _hg_record FROM {parquet_source([path])}").to_arrow_reader(
+    for batch in session.sql(f"SELECT _hg_source, _hg_record FROM {parquet_source([source])}").to_arrow_reader(
         _BATCH_ROWS
     ):
+        if stop.is_set():
+            msg = "the records are not counted any more: nobody asks"
+            raise GateError(msg)
         sources = batch.column(0).dictionary_encode()
         codes, numbers = np.from_dlpack(sources.indices), np.from_dlpack(batch.column(1))  # `to_numpy` imports pandas
-        for code, source in enumerate(sources.dictionary.to_pylist()):
-            found.setdefault(source, []).append(numbers[codes == code])
-    return {source: np.concatenate(parts) for source, parts in found.items()}
+        for code, drop in enumerate(sources.dictionary.to_pylist()):
+            found.setdefault(drop, []).append(numbers[codes == code])
+    return {drop: np.concatenate(parts) for drop, parts in found.items()}
 
 
 def _unaccounted(source: BlobRef, records: int, valid: np.ndarray, quarantined: np.ndarray) -> list[Finding]:
     numbers = np.concatenate([valid, quarantined])
     outside = numbers[(numbers < 1) | (numbers > records)]
-    seen = np.bincount(numbers[(numbers >= 1) & (numbers <= records)], minlength=records + 1)[1:]
+    # no longer than what is there: a file may claim more records than fit in memory
+    seen = np.bincount(numbers[(numbers >= 1) & (numbers <= records)], minlength=min(records, len(numbers)) + 2)[1:]
+    lost = np.flatnonzero(seen[:records] == 0) + 1
     wrong = [
-        ("lost", np.flatnonzero(seen == 0) + 1),
-        ("there twice", np.flatnonzero(seen > 1) + 1),
-        ("invented", outside),
+        ("lost", max(records - len(seen), 0) + len(lost), lost),
+        ("there twice", int((seen > 1).sum()), np.flatnonzero(seen > 1) + 1),
+        ("invented", len(outside), outside),
     ]
     return [
         Finding(
             subject=f"records of drop {source.digest}",
             expected=f"{records} records, each once",
-            observed=f"{len(which)} {what}, first record {which[0]}",
+            observed=f"{many} {what}, first record {which[0]}",
             fix="The writer lost or repeated records: ingest again, and report it if it stays.",
         )
-        for what, which in wrong
-        if len(which)
+        for what, many, which in wrong
+        if many
     ]
 
 
-def _contract(staged: StagedCandidate, store: LocalObjectStore) -> GateReceipt:
+def _contract(staged: StagedCandidate, store: ObjectStore) -> GateReceipt:
     """The Parquet files have the contract's columns, in its order and of its types, and lineage on every row."""
     expected = list(staged.contract.table_schema.items())
     findings: list[Finding] = []
@@ -321,24 +384,26 @@ def _contract(staged: StagedCandidate, store: LocalObjectStore) -> GateReceipt:
                 fix="Raise the contract's version: a version stands for one schema.",
             )
         )
-    with open_session("gate", spill_to=store.spill_folder) as session:
-        for path in staged.files(VALID):
-            described = session.execute(f"DESCRIBE SELECT * FROM {parquet_source([path])}").fetchall()
+    with open_session("gate", store=store) as session:
+        for entry, path in zip(staged.candidate.segments, staged.files(VALID), strict=True):
+            described = run_query(session, f"DESCRIBE SELECT * FROM {parquet_source([path])}")
             observed = [(row[0], row[1]) for row in described]
-            where = f" of {path.parent.name[:12]}/{path.name}"
+            name = f"{hex_of(entry.content)[:12]}/{VALID}"
+            where = f" of {name}"
             findings += column_deviations(expected, observed, where, "Ingest again under the present contract.")
             missing = (
-                session.execute(
+                run_query(
+                    session,
                     f"SELECT count(*) FROM {parquet_source([path])} "
-                    f"WHERE {' OR '.join(f'{name} IS NULL' for name in LINEAGE_COLUMNS)}"
-                ).fetchall()[0][0]
+                    f"WHERE {' OR '.join(f'{name} IS NULL' for name in LINEAGE_COLUMNS)}",
+                )[0][0]
                 if not findings
                 else 0
             )
             if missing:
                 findings.append(
                     Finding(
-                        subject=path.name,
+                        subject=name,
                         expected="lineage on every row",
                         observed=f"{missing} rows without",
                         fix="Ingest again.",
@@ -373,14 +438,14 @@ def _column(columns: Sequence[tuple[str, str]], position: int) -> str:
     return " ".join(columns[position]) if position < len(columns) else "no column"
 
 
-def _quality(staged: StagedCandidate, store: LocalObjectStore) -> GateReceipt:
+def _quality(staged: StagedCandidate, store: ObjectStore) -> GateReceipt:
     """Over the partition as readers would see it: budget, keys, rules over the set; warnings are counted."""
     contract, judgement = staged.contract, compile_judgement(staged.contract)
     findings: list[Finding] = []
-    with open_session("gate", spill_to=store.spill_folder) as session:
+    with open_session("gate", store=store) as session:
         session.execute(f"SET max_execution_time = {RULE_TIMEOUT_S * 1000}")
         session.execute(f"CREATE TEMP VIEW candidate AS {_readers_view(staged)}")
-        valid = session.execute("SELECT count(*) FROM candidate").fetchall()[0][0]
+        valid = run_query(session, "SELECT count(*) FROM candidate")[0][0]
         quarantined = _rows(staged.files(QUARANTINE)) + _rows(staged.files(QUARANTINE, overlay=True))
         records = valid + quarantined
         if (valid, quarantined) != (staged.candidate.valid_rows, staged.candidate.quarantined_rows):
@@ -443,31 +508,39 @@ def _quality(staged: StagedCandidate, store: LocalObjectStore) -> GateReceipt:
 
 def _repeated_values(session: duckdb.DuckDBPyConnection, judgement: Judgement, key: Sequence[str]) -> int:
     """How many values of a key stand more than once: a cheap look first, which may only err towards looking closer."""
-    if not session.execute(judgement.has_duplicates_query("candidate", key)).fetchall()[0][0]:
+    if not run_query(session, judgement.has_duplicates_query("candidate", key))[0][0]:
         return 0
     names = ", ".join(quoted(name) for name in key)
     whole = " AND ".join(f"{quoted(name)} IS NOT NULL" for name in key)
     groups = f"SELECT 1 FROM candidate WHERE {whole} GROUP BY {names} HAVING count(*) > 1"
-    return int(session.execute(f"SELECT count(*) FROM ({groups})").fetchall()[0][0])
+    return int(run_query(session, f"SELECT count(*) FROM ({groups})")[0][0])
 
 
 def _readers_view(staged: StagedCandidate) -> str:
+    valid = staged.files(VALID)
+    if not valid:  # every drop was withdrawn
+        empty = (f"CAST(NULL AS {type_}) AS {quoted(name)}" for name, type_ in staged.contract.table_schema.items())
+        return f"SELECT {', '.join(empty)} WHERE false"
     columns = ", ".join(quoted(name) for name in staged.contract.table_schema)
-    query = f"SELECT {columns} FROM {parquet_source(staged.files(VALID))} AS valid"
+    query = f"SELECT {columns} FROM {parquet_source(valid)} AS valid"
     overlay = staged.files(QUARANTINE, overlay=True)
     if overlay:
         query += f" ANTI JOIN {parquet_source(overlay)} AS overlay USING (_hg_source, _hg_record)"
     return query
 
 
-def _rows(paths: Sequence[Path]) -> int:
-    return sum(pq.read_metadata(path).num_rows for path in paths)
+def _rows(sources: Sequence[str]) -> int:
+    rows = 0
+    for source in sources:
+        with open_source(source) as file:
+            rows += pq.read_metadata(file).num_rows
+    return rows
 
 
 def _evaluate(session: duckdb.DuckDBPyConnection, query: str) -> object:
     """The rule's number, or a text saying why there is none."""
     try:
-        return session.execute(query).fetchall()[0][0]
+        return run_query(session, query)[0][0]
     except duckdb.Error as error:
         return str(error).splitlines()[0]
 
@@ -479,6 +552,6 @@ def _broken_warnings(session: duckdb.DuckDBPyConnection, query: str | None) -> l
         Finding(
             subject=f"rule {name}", expected="holds for every row", observed=f"{rows} rows break it", severity="warning"
         )
-        for name, rows in session.execute(query).fetchall()
+        for name, rows in run_query(session, query)
         if rows
     ]

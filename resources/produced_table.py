@@ -1,14 +1,14 @@
 """Stage, audit, publish a table that an asset returned: the way a table takes that no drops stand behind.
 
-It is written as one segment named by its content. The gates look at the file again, through another database: is it
-the file its index names, are its columns the promised ones, are its rows as many as were written and as declared.
+It is written as one segment named by its content. In the mode `append` the version is that segment beside those of the
+current version, and made and judged anew when another one comes first. The gates look at every file again, through
+another database: is it the one its index names, are its columns the promised ones, are its rows as many as were
+written and as declared.
 """
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,20 +16,23 @@ from uuid import uuid4
 
 import duckdb
 
-from contracts.commits import Candidate, SegmentEntry
+from contracts.commits import Candidate, Commit, SegmentEntry
 from contracts.duckdb_syntax import duck_syntax, literal, quoted
 from contracts.errors import UsageError
-from contracts.gates import PRODUCED_GATES, Finding, GateReceipt, receipt
+from contracts.gates import PRODUCED_GATES, Finding, GateReceipt, counted, receipt
 from contracts.produced import AssetPromise, produced_segment_view, produced_view, reserved_columns
-from contracts.refs import Digest, digest_json
+from contracts.refs import Digest, ViewRef, digest_json, hex_of
 from contracts.segments import SegmentIndex
 from resources.duckdb_session import open_session, parquet_source
+from resources.exports import export
 from resources.gatekeeper import column_deviations, integrity, run_gate
-from resources.object_store import fsync_path
+from resources.object_store import ObjectStore, fsync_path
 from resources.parser_identity import parser_identity
-from resources.publisher import Publication, publish
+from resources.publisher import Judged, Publication, publish, publish_on_head
+from resources.segment_places import SegmentPlace, StagedFolder
 from resources.segment_writer import stored_file
-from resources.table_reader import INDEX, VALID
+from resources.staging import staged as staged_folder
+from resources.table_reader import INDEX, VALID, TableReader
 from resources.table_streams import stream_of
 from resources.workspace import Workspace
 
@@ -40,12 +43,12 @@ class StagedTable:
 
     candidate: Candidate
     contract: AssetPromise
-    folders: Mapping[Digest, Path]
+    places: Mapping[Digest, SegmentPlace]
 
     @property
-    def file(self) -> Path:
-        """Its one file."""
-        return self.folders[self.candidate.segments[0].content] / VALID
+    def files(self) -> list[str]:
+        """Its files, one a segment."""
+        return [self.places[entry.content].source(VALID) for entry in self.candidate.segments]
 
 
 def publish_table(
@@ -64,33 +67,79 @@ def publish_table(
         UsageError: `table` is no table, or has a column whose name is reserved.
         StoreError: The store refused; what was readable before still is.
     """
-    folder = workspace.settings.staging / run_id / uuid4().hex
-    folder.mkdir(mode=0o700, parents=True)
-    try:
-        staged = _stage(promise, partition, table, folder, run_id)
-        return publish(workspace.store, workspace.reader, staged, judge_produced(staged), workspace.now())
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
-        with suppress(OSError):
-            folder.parent.rmdir()
+    with staged_folder(workspace.settings.staging, run_id) as folder:
+        staged = _stage(workspace.store, promise, partition, table, folder, run_id)
+        return _publish(workspace, staged, folder)
 
 
-def judge_produced(staged: StagedTable) -> tuple[GateReceipt, ...]:
+def _publish(workspace: Workspace, staged: StagedTable, folder: Path) -> Publication:
+    store, reader, now = workspace.store, workspace.reader, workspace.now()
+    if staged.contract.sink_mode != "append":
+        return publish(store, reader, *_exported(store, staged, folder), now)
+
+    def judged_on(head: Commit | None) -> Judged:
+        attempt = folder / uuid4().hex
+        attempt.mkdir(mode=0o700)
+        return Judged.on(head, *_exported(store, _appended(reader, staged, head), attempt))
+
+    candidate = staged.candidate
+    return publish_on_head(store, reader, candidate.table, candidate.partition, judged_on, now)
+
+
+def _exported(store: ObjectStore, staged: StagedTable, folder: Path) -> tuple[StagedTable, tuple[GateReceipt, ...]]:
+    """The table with its exports, and what all gates say of it."""
+    receipts = judge_produced(staged, store)
+    exported = export(store, staged.candidate, staged.places, folder)
+    return StagedTable(exported.candidate, staged.contract, exported.places), (*receipts, *exported.receipts)
+
+
+def _appended(reader: TableReader, staged: StagedTable, head: Commit | None) -> StagedTable:
+    """The staged table beside everything of the current version, each content once."""
+    before = () if head is None else head.candidate.segments
+    own = staged.candidate
+    entries = {entry.content: entry for entry in (*before, *own.segments)}
+    view = produced_view(staged.contract, [ViewRef(key=entry.view_key) for entry in entries.values()])
+    rows = sum(entry.valid_rows for entry in entries.values())
+    candidate = own.model_copy(
+        update={
+            "view_key": view.key,
+            "snapshot": digest_json([entry.view_key for entry in entries.values()]),
+            "materialization_key": digest_json([own.output_target_key, view.key]),
+            "segments": tuple(entries.values()),
+            "records": rows,
+            "valid_rows": rows,
+        }
+    )
+    places: dict[Digest, SegmentPlace] = {
+        content: reader.segment_place(own.table, entry) for content, entry in entries.items()
+    }
+    # what was staged is moved into the store when it is published, and stays there if another version comes first
+    places |= {
+        content: place
+        for content, place in staged.places.items()
+        if isinstance(place, StagedFolder) and place.path.exists()
+    }
+    return StagedTable(candidate, staged.contract, places)
+
+
+def judge_produced(staged: StagedTable, store: ObjectStore) -> tuple[GateReceipt, ...]:
     """Run the gates of a returned table, in their order."""
     receipts = {
-        "integrity": run_gate("integrity", lambda: integrity(staged.candidate, staged.folders)),
-        "contract": run_gate("contract", lambda: _contract(staged)),
-        "quality": run_gate("quality", lambda: _quality(staged)),
+        "integrity": run_gate("integrity", lambda: integrity(staged.candidate, staged.places)),
+        "contract": run_gate("contract", lambda: _contract(staged, store)),
+        "quality": run_gate("quality", lambda: _quality(staged, store)),
     }
     return tuple(receipts[gate] for gate in PRODUCED_GATES)
 
 
-def _stage(promise: AssetPromise, partition: str, table: Any, folder: Path, run_id: str) -> StagedTable:
+def _stage(
+    store: ObjectStore, promise: AssetPromise, partition: str, table: Any, folder: Path, run_id: str
+) -> StagedTable:
     what = f"asset {promise.asset}"
     segment_folder = folder / "segment"
     segment_folder.mkdir(mode=0o700)
     path = segment_folder / VALID
-    rows, schema = _write(stream_of(table, what), path, what)
+    rows, schema = _write(store, stream_of(table, what), path, what)
     file = stored_file(path, rows)
     segment = produced_segment_view(promise, file)
     index = SegmentIndex(view=segment.ref, drops=(), files=(file,))
@@ -99,7 +148,7 @@ def _stage(promise: AssetPromise, partition: str, table: Any, folder: Path, run_
         fsync_path(written)
     promised = schema if promise.columns is None else _promised_schema(promise)
     stamp = promise.stamp(promised)
-    target = digest_json([promise.table, stamp.schema_fingerprint, promise.sink_mode, "parquet"])
+    target = digest_json([promise.table, stamp.schema_fingerprint, promise.sink_mode, "+".join(promise.sinks)])
     entry = SegmentEntry(
         view_key=segment.key,
         content=index.content,
@@ -108,7 +157,7 @@ def _stage(promise: AssetPromise, partition: str, table: Any, folder: Path, run_
         valid_rows=rows,
         quarantined_rows=0,
     )
-    view = produced_view(promise, segment.ref)
+    view = produced_view(promise, [segment.ref])
     candidate = Candidate(
         origin="asset",
         table=promise.table,
@@ -127,10 +176,10 @@ def _stage(promise: AssetPromise, partition: str, table: Any, folder: Path, run_
         quarantined_rows=0,
         run_id=run_id,
     )
-    return StagedTable(candidate, promise, {index.content: segment_folder})
+    return StagedTable(candidate, promise, {index.content: StagedFolder(segment_folder)})
 
 
-def _write(rows: Any, path: Path, what: str) -> tuple[int, list[tuple[str, str]]]:
+def _write(store: ObjectStore, rows: Any, path: Path, what: str) -> tuple[int, list[tuple[str, str]]]:
     refused = reserved_columns(rows.schema.names)
     if refused:
         msg = (
@@ -138,7 +187,7 @@ def _write(rows: Any, path: Path, what: str) -> tuple[int, list[tuple[str, str]]
             "Rename it, or hand on all three lineage columns as they are."
         )
         raise UsageError(msg, column=refused[0])
-    with open_session("writer", spill_to=path.parent.parent) as session:
+    with open_session("writer", store=store) as session:
         session.register("returned", rows)
         copied = session.execute(f"COPY returned TO {literal(str(path))} (FORMAT parquet)").fetchall()
         described = session.execute(f"DESCRIBE SELECT * FROM {parquet_source([path])}").fetchall()
@@ -150,29 +199,32 @@ def _promised_schema(promise: AssetPromise) -> list[tuple[str, str]]:
         return [(c.name, syntax.canonical_type(c.type) or c.type) for c in promise.columns or ()]
 
 
-def _contract(staged: StagedTable) -> GateReceipt:
-    """The file has the promised columns, in order and of their types."""
+def _contract(staged: StagedTable, store: ObjectStore) -> GateReceipt:
+    """Every file has the promised columns, in order and of their types."""
     expected = list(staged.candidate.contract.table_schema)
-    with open_session("gate") as session:
-        described = session.execute(f"DESCRIBE SELECT * FROM {parquet_source([staged.file])}").fetchall()
-    observed = [(name, kind) for name, kind, *_ in described]
     fix = "Mend the asset, or what it declares in dagster/column_schema."
-    findings = column_deviations(expected, observed, "", fix)
+    findings: list[Finding] = []
+    with open_session("gate", store=store) as session:
+        for entry, file in zip(staged.candidate.segments, staged.files, strict=True):
+            described = session.execute(f"DESCRIBE SELECT * FROM {parquet_source([file])}").fetchall()
+            observed = [(name, kind) for name, kind, *_ in described]
+            where = "" if len(staged.files) == 1 else f" of segment {hex_of(entry.content)[:12]}"
+            findings += column_deviations(expected, observed, where, fix)
     return receipt(
         "contract",
         expected=f"{len(expected)} columns" + ("" if staged.contract.columns is not None else ", none declared"),
-        observed=f"{len(observed)} columns, {len(findings)} deviations",
+        observed=f"{counted(len(staged.files), 'file')}, {counted(len(findings), 'deviation')}",
         findings=findings,
-        measures={"columns": len(observed)},
+        measures={"columns": len(expected)},
     )
 
 
-def _quality(staged: StagedTable) -> GateReceipt:
+def _quality(staged: StagedTable, store: ObjectStore) -> GateReceipt:
     """The rows are as many as were written; columns declared not nullable have no NULL, unique ones no repetition."""
     declared = staged.contract.columns or ()
     findings: list[Finding] = []
-    with open_session("gate") as session:
-        session.execute(f"CREATE TEMP VIEW candidate AS SELECT * FROM {parquet_source([staged.file])}")
+    with open_session("gate", store=store) as session:
+        session.execute(f"CREATE TEMP VIEW candidate AS SELECT * FROM {parquet_source(staged.files)}")
         rows = _count(session, "SELECT count(*) FROM candidate")
         if rows != staged.candidate.valid_rows:
             findings.append(

@@ -33,6 +33,7 @@ from contracts.canonical import canonical_bytes
 from contracts.duckdb_syntax import literal, quoted
 from contracts.errors import QueryError, UsageError
 from contracts.sql_guard import UnsafeSqlError, literals, tables_read
+from resources.segment_places import is_remote, telling_why, verified_files
 
 BATCH_ROWS = 10_000
 SHOWN_ROWS = 1_000
@@ -93,6 +94,7 @@ class QueryResult:
     _reader: pa.RecordBatchReader = field(repr=False)
     _connection: duckdb.DuckDBPyConnection = field(repr=False)
     _discretion: _Discretion = field(repr=False)
+    _sources: tuple[str, ...] = field(repr=False)
     row_count: int = 0
     """Rows handed out so far; all of them once `batches` or `rows` has ended."""
 
@@ -109,7 +111,8 @@ class QueryResult:
         """
         while True:
             try:
-                batch = self._reader.read_next_batch()
+                with telling_why(self._sources):
+                    batch = self._reader.read_next_batch()
             except StopIteration:
                 return
             except (duckdb.Error, pa.ArrowException, OSError) as error:
@@ -177,24 +180,25 @@ class QueryEngine:
         known = {table.name: table for table in tables}
         discretion, names = _read_question(sql, [*known, *broken])
         opened = [known[name] for name in sorted(names) if name not in broken]
-        connection = self._connect(opened)
+        sources = tuple(path for table in opened for path in _paths_of(table))
+        connection = self._connect(sources)
         try:
             failed = {name: broken[name] for name in sorted(names) if name in broken} | _open_views(connection, opened)
             _refuse_broken(failed)
-            relation = _guarded(discretion, lambda: connection.sql(sql))
+            relation = _guarded(discretion, sources, lambda: connection.sql(sql))
             columns = tuple(
                 ResultColumn(name, str(kind)) for name, kind in zip(relation.columns, relation.types, strict=True)
             )
             for column, kind in zip(columns, relation.types, strict=True):
                 _check_exact(column, kind)
-            reader = _guarded(discretion, lambda: relation.to_arrow_reader(BATCH_ROWS))
+            reader = _guarded(discretion, sources, lambda: relation.to_arrow_reader(BATCH_ROWS))
         except BaseException:
             connection.close()
             raise
-        return QueryResult(columns, reader, connection, discretion)
+        return QueryResult(columns, reader, connection, discretion, sources)
 
-    def _connect(self, tables: Sequence[PublishedTable]) -> duckdb.DuckDBPyConnection:
-        """A database that can open the tables' files and nothing else, whatever SQL comes."""
+    def _connect(self, sources: Sequence[str]) -> duckdb.DuckDBPyConnection:
+        """A database that can open these files and nothing else, whatever SQL comes."""
         settings: dict[str, Any] = {
             "allow_community_extensions": False,
             "allow_persistent_secrets": False,
@@ -211,7 +215,9 @@ class QueryEngine:
         if self.timeout_s is not None:
             settings["max_execution_time"] = max(1, round(self.timeout_s * 1000))
         connection = duckdb.connect(":memory:", config=settings)
-        paths = ", ".join(literal(path) for table in tables for path in _paths_of(table))
+        if any(map(is_remote, sources)):
+            verified_files().attach(connection)
+        paths = ", ".join(map(literal, sources))
         connection.execute("SET GLOBAL TimeZone = 'UTC'")
         connection.execute(f"SET GLOBAL allowed_paths = [{paths}]")
         connection.execute("SET GLOBAL enable_external_access = false")
@@ -242,9 +248,10 @@ class _Discretion:
         raise QueryError(msg, problem=text) from None
 
 
-def _guarded(discretion: _Discretion, action: Any) -> Any:
+def _guarded(discretion: _Discretion, sources: Sequence[str], action: Any) -> Any:
     try:
-        return action()
+        with telling_why(sources):
+            return action()
     except (duckdb.Error, pa.ArrowException, OSError) as error:
         discretion.refuse(error)
 

@@ -8,9 +8,11 @@ the segment's index; nobody relies on them, the gates count for themselves.
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from threading import Event
 
 import duckdb
 import numpy as np
@@ -26,17 +28,20 @@ from contracts.reasons import Reason
 from contracts.record_runs import RECORD_COLUMN
 from contracts.records import Records, read_records, records_schema
 from contracts.refs import BlobRef, Digest, View
-from contracts.segments import DropAccount, IndexedFile, SegmentIndex
+from contracts.segments import DropAccount, IndexedFile, SegmentIndex, crashed_drops
 from contracts.table_contract import TableContract
 from resources.block_digests import digests_of_file
-from resources.captures import blob_key, require_blob
-from resources.duckdb_session import open_session
+from resources.captures import open_blob, require_blob
+from resources.duckdb_session import open_session, run_query
 from resources.freed_memory import keep_freed_memory
-from resources.object_store import LocalObjectStore, fsync_path
+from resources.object_store import ObjectStore, fsync_path
 from resources.table_reader import INDEX, QUARANTINE, VALID
 
 ReasonRow = Mapping[str, str | None]
 """code, column, rule, message, value."""
+
+Batches = Callable[[Event], Generator[pa.RecordBatch, None, None]]
+"""Makes the batches to write. The event is set when nobody wants them any more."""
 
 RAW_SHOWN_BYTES = 1 << 20
 """Raw text kept in a quarantine row; the whole record is at its byte range in the captured drop."""
@@ -74,24 +79,29 @@ class _Tally:
     unreadable: UndecodableError | None = None
 
 
-def write_segment(store: LocalObjectStore, contract: TableContract, view: View, folder: Path) -> SegmentIndex:
+def write_segment(store: ObjectStore, contract: TableContract, view: View, folder: Path) -> SegmentIndex:
     """Parse, judge and write the drops of `view` into the empty `folder`; everything in it is on disk afterwards.
 
     Returns:
         The index, which is also written into the folder. A drop that cannot be read as a whole counts as one record,
-        in quarantine, covering the file.
+        in quarantine, covering the file; so does one that the recipe says to leave alone.
 
     Raises:
         StoreError: A drop is missing from the store.
     """
-    tallies = [_Tally(ref) for ref in view.inputs if isinstance(ref, BlobRef)]
+    crashed = crashed_drops(view)
+    drops = [ref for ref in view.inputs if isinstance(ref, BlobRef)]
+    tallies = [_Tally(ref, unreadable=_crash() if ref.digest in crashed else None) for ref in drops]
     for tally in tallies:
         require_blob(store, tally.ref)
     keep_freed_memory()
     files = [_write_valid(store, contract, view.key, tallies, folder / VALID)]
     bad = _bad_records(folder / VALID, tallies)
     if any(len(numbers) for numbers in bad):
-        batches = _all_quarantined(store, contract, view.key, tallies, bad)
+
+        def batches(stop: Event) -> Generator[pa.RecordBatch, None, None]:
+            return _all_quarantined(store, contract, view.key, tallies, bad, stop)
+
         files.append(write_quarantine(store, contract, batches, folder / QUARANTINE))
     accounts = tuple(
         DropAccount(
@@ -116,12 +126,14 @@ def write_index(index: SegmentIndex, folder: Path) -> SegmentIndex:
 
 
 def quarantine_batches(
-    store: LocalObjectStore,
+    store: ObjectStore,
     contract: TableContract,
     segment: Digest,
     source: BlobRef,
     numbers: np.ndarray,
     because: Mapping[int, Sequence[ReasonRow]] | None = None,
+    *,
+    stop: Event,
 ) -> Generator[pa.RecordBatch, None, None]:
     """Some records of one drop, read again as `write_quarantine` wants them: only their bytes are parsed.
 
@@ -132,28 +144,21 @@ def quarantine_batches(
         source: The drop.
         numbers: Sorted 1-based record numbers.
         because: The reasons, by record, when the records themselves are sound (a repeated key).
+        stop: Set when nobody wants them any more.
 
     Yields:
         Batches in record order, each of what a block of the drop holds.
     """
-    for records in prefetch(_read(store, contract, source, only=numbers)):
+    for records in prefetch(_read(store, contract, source, only=numbers), stop=stop):
         here = numbers[(numbers >= records.first) & (numbers < records.first + records.count)]
         if len(here):
             yield from _bad_rows(records, here, source.digest, segment, because).to_batches()
 
 
-def write_quarantine(
-    store: LocalObjectStore, contract: TableContract, batches: Generator[pa.RecordBatch, None, None], path: Path
-) -> IndexedFile:
+def write_quarantine(store: ObjectStore, contract: TableContract, batches: Batches, path: Path) -> IndexedFile:
     """Judge records that are not sound and write them as rows of `QUARANTINE_SCHEMA`, in the order of `batches`."""
-    try:
-        with open_session("writer", spill_to=store.spill_folder) as session:
-            session.register("records", pa.RecordBatchReader.from_batches(_bad_rows_schema(contract), batches))
-            query = compile_judgement(contract).quarantine_query("records")
-            rows = session.execute(f"COPY ({query}) TO {literal(str(path))} ({_PARQUET})").fetchall()[0][0]
-    finally:
-        batches.close()
-    return stored_file(path, rows)
+    query = compile_judgement(contract).quarantine_query("records")
+    return _copy(store, query, _bad_rows_schema(contract), batches, path)
 
 
 def reason(
@@ -206,35 +211,61 @@ def stored_file(path: Path, rows: int) -> IndexedFile:
 
 
 def _write_valid(
-    store: LocalObjectStore, contract: TableContract, segment: Digest, tallies: Sequence[_Tally], path: Path
+    store: ObjectStore, contract: TableContract, segment: Digest, tallies: Sequence[_Tally], path: Path
 ) -> IndexedFile:
     """The clean pass. A drop that turns out to be unreadable in its middle is left out, and the pass starts over."""
     query = compile_judgement(contract).valid_query("records")
     schema = pa.schema([*records_schema(contract), *_LINEAGE_FIELDS])
     while True:
-        unreadable = [tally.unreadable for tally in tallies]
-        batches = _valid_batches(store, contract, segment, tallies)
-        try:
-            with open_session("writer", spill_to=store.spill_folder) as session:
-                session.register("records", pa.RecordBatchReader.from_batches(schema, batches))
-                copied = session.execute(f"COPY ({query}) TO {literal(str(path))} ({_PARQUET})").fetchall()
-            return stored_file(path, copied[0][0])
-        except duckdb.Error:
-            if [tally.unreadable for tally in tallies] == unreadable:
-                raise
-        finally:
-            batches.close()
+        with suppress(UndecodableError):
+            return _copy(
+                store, query, schema, lambda stop: _valid_batches(store, contract, segment, tallies, stop), path
+            )
+
+
+def _copy(store: ObjectStore, query: str, schema: pa.Schema, batches: Batches, path: Path) -> IndexedFile:
+    """Write what `query` makes of the batches, which are called `records` in it.
+
+    Raises:
+        BaseException: What the batches raise, itself: DuckDB would tell it as an error of its own.
+    """
+    stop, stopped_by = Event(), list[BaseException]()
+    feed = _fed(batches(stop), stopped_by)
+    try:
+        with open_session("writer", store=store) as session:
+            session.register("records", pa.RecordBatchReader.from_batches(schema, feed))
+            copied = run_query(session, f"COPY ({query}) TO {literal(str(path))} ({_PARQUET})", stop=stop)
+    except duckdb.Error:
+        if stopped_by:
+            raise stopped_by[0] from None
+        raise
+    finally:
+        feed.close()
+    return stored_file(path, copied[0][0])
+
+
+def _fed(
+    batches: Generator[pa.RecordBatch, None, None], stopped_by: list[BaseException]
+) -> Generator[pa.RecordBatch, None, None]:
+    """The same batches; what ends them early is kept."""
+    try:
+        yield from batches
+    except GeneratorExit:
+        raise
+    except BaseException as error:
+        stopped_by.append(error)
+        raise
 
 
 def _valid_batches(
-    store: LocalObjectStore, contract: TableContract, segment: Digest, tallies: Sequence[_Tally]
+    store: ObjectStore, contract: TableContract, segment: Digest, tallies: Sequence[_Tally], stop: Event
 ) -> Generator[pa.RecordBatch, None, None]:
     for tally in tallies:
         tally.records = 0 if tally.unreadable is None else 1
         if tally.unreadable is not None:
             continue
         try:
-            for records in prefetch(_read(store, contract, tally.ref)):
+            for records in prefetch(_read(store, contract, tally.ref), stop=stop):
                 tally.records += records.count
                 if records.table.num_rows:
                     yield from _with_lineage(records.table, tally.ref.digest, segment).to_batches()
@@ -244,9 +275,9 @@ def _valid_batches(
 
 
 def _read(
-    store: LocalObjectStore, contract: TableContract, source: BlobRef, only: np.ndarray | None = None
+    store: ObjectStore, contract: TableContract, source: BlobRef, only: np.ndarray | None = None
 ) -> Iterator[Records]:
-    with store.open(blob_key(source.digest)) as file:
+    with open_blob(store, source.digest) as file:
         yield from read_records(file, contract, only=only)
 
 
@@ -273,24 +304,31 @@ def _bad_records(valid: Path, tallies: Sequence[_Tally]) -> list[np.ndarray]:
 
 
 def _all_quarantined(
-    store: LocalObjectStore,
+    store: ObjectStore,
     contract: TableContract,
     segment: Digest,
     tallies: Sequence[_Tally],
     bad: Sequence[np.ndarray],
+    stop: Event,
 ) -> Generator[pa.RecordBatch, None, None]:
     for tally, numbers in zip(tallies, bad, strict=True):
         if tally.unreadable is not None:
             yield from _unreadable_row(store, contract, tally.ref, tally.unreadable, segment).to_batches()
         elif len(numbers):
-            yield from quarantine_batches(store, contract, segment, tally.ref, numbers)
+            yield from quarantine_batches(store, contract, segment, tally.ref, numbers, stop=stop)
+
+
+def _crash() -> UndecodableError:
+    return UndecodableError(
+        reason=Reason.PARSER_CRASHED, where="the whole file", problem="reading it ended the process, twice"
+    )
 
 
 def _unreadable_row(
-    store: LocalObjectStore, contract: TableContract, source: BlobRef, error: UndecodableError, segment: Digest
+    store: ObjectStore, contract: TableContract, source: BlobRef, error: UndecodableError, segment: Digest
 ) -> pa.Table:
     """A drop that cannot be read as a whole: one record without cells, over all of the file."""
-    with store.open(blob_key(source.digest)) as file:
+    with open_blob(store, source.digest) as file:
         head = file.read(_HEAD_SHOWN_BYTES)
     first, everything = np.array([1]), (np.array([0]), np.array([source.size_bytes]))
     nothing = pa.table({field.name: pa.nulls(0, field.type) for field in records_schema(contract)})

@@ -8,9 +8,14 @@ from functools import cached_property
 from contracts.table_contract import TableContract
 from resources.captures import CaptureLog
 from resources.contract_registry import ContractRegistry
+from resources.database import Database
+from resources.database_migrations import open_database
 from resources.file_catalogue import FileCatalogue
-from resources.object_store import LocalObjectStore
+from resources.leases import Leases
+from resources.object_store import ObjectStore
+from resources.parser_attempts import ParserAttempts
 from resources.settings import Settings
+from resources.store_setting import open_store
 from resources.table_reader import TableReader
 
 
@@ -26,16 +31,31 @@ class Workspace:
         return cls(Settings.from_environment())
 
     @cached_property
-    def store(self) -> LocalObjectStore:
+    def store(self) -> ObjectStore:
         """Blobs, tables, commits."""
         self.settings.prepare()
-        return LocalObjectStore(self.settings.store)
+        return open_store(self.settings)
+
+    @cached_property
+    def database(self) -> Database:
+        """What catalogue and leases are kept in, at the present schema version."""
+        self.settings.prepare()
+        return open_database(self.settings.database)
 
     @cached_property
     def catalogue(self) -> FileCatalogue:
-        """The index over drop folder and capture log."""
-        self.settings.prepare()
-        return FileCatalogue(self.settings.database)
+        """The index over drop folder and store."""
+        return FileCatalogue(self.database)
+
+    @cached_property
+    def leases(self) -> Leases:
+        """Who may work on something now."""
+        return Leases(self.database)
+
+    @cached_property
+    def parser_attempts(self) -> ParserAttempts:
+        """Which drops are being read, and which ended their process."""
+        return ParserAttempts(self.database)
 
     @cached_property
     def contracts(self) -> ContractRegistry:

@@ -3,7 +3,7 @@
 A tick costs one stat a listed file, and everything else only for partitions in which something moved. It asks for as
 few runs as it can (contiguous ranges), never for a partition that a run is working on, and not again for one that is
 held: that waits for another drop or another contract. A run that was killed or failed is asked for again, three times
-in all; one that somebody cancelled is not.
+in all; one that somebody cancelled is not. A run whose process is dead is said to be over, whoever started it.
 """
 
 # No `from __future__ import annotations` here: Dagster reads the annotations of a nested function as they stand.
@@ -23,6 +23,7 @@ from contracts.refs import Frozen, digest_json
 from contracts.table_contract import TableContract
 from platform_assets.ingest.asset_events import CONTRACT_TAG, visible
 from platform_assets.ingest.planning import PartitionState, PartitionStatus, partition_statuses
+from platform_assets.ingest.run_outcomes import report_aborted
 from platform_assets.ingest.selecting import scan
 from platform_assets.ingest.table_assets import job_name
 from resources.dagster_resources import WorkspaceResource
@@ -97,14 +98,16 @@ def drop_sensor(contract: TableContract) -> dg.SensorDefinition:
         description=f"New and changed files at {contract.server.path} are ingested into {contract.table}.",
     )
     def drops(context: dg.SensorEvaluationContext, workspace: WorkspaceResource) -> dg.SensorResult | dg.SkipReason:
+        report_aborted(context.instance)
         # before anything else is looked at: a run that ends meanwhile then counts as busy, not as failed
         busy = partitions_in_work(context.instance, contract)
         try:
             changed = contract_problem(contract)
             if changed is not None:
                 return dg.SkipReason(changed)
-            cursor = DropCursor.parse(context.cursor)
-            look = look_for_drops(workspace.open(), contract, cursor, busy, _status_of(context.instance))
+            opened, cursor = workspace.open(), DropCursor.parse(context.cursor)
+            count_crashes(opened, context.instance)
+            look = look_for_drops(opened, contract, cursor, busy, _status_of(context.instance))
         except HashgateError as error:
             return dg.SkipReason(visible(str(error), 2000))
         if not look.requests:
@@ -113,6 +116,16 @@ def drop_sensor(contract: TableContract) -> dg.SensorDefinition:
         return dg.SensorResult(run_requests=list(look.requests), cursor=look.cursor.text())
 
     return drops
+
+
+def count_crashes(workspace: Workspace, instance: dg.DagsterInstance) -> None:
+    """Settle the notes of dead processes now: what a drop's crashes change is known when it is asked for again."""
+
+    def is_over(run_id: str) -> bool:
+        run = instance.get_run_by_id(run_id)
+        return run is not None and run.is_finished
+
+    workspace.parser_attempts.settle(is_over, workspace.now())
 
 
 def look_for_drops(

@@ -5,10 +5,18 @@ from __future__ import annotations
 import atexit
 import os
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
+
+# before they are imported: what they assert is explained as in any test
+pytest.register_assert_rewrite("tests.servers", "tests.profile")
+
+from tests.profile import GROWN, set_profile  # noqa: E402
+
+pytest_plugins = ["tests.servers.postgres", "tests.servers.s3", "tests.profile", "tests.faults.summary"]
 
 # In CI the examples are the same every time, so that a red run can be repeated; at a desk they are new every time.
 settings.register_profile(
@@ -51,4 +59,21 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("HASHGATE_HOME", str(folder))
     monkeypatch.setenv("DAGSTER_HOME", str(folder / "dagster"))
     monkeypatch.setenv("DAGSTER_DISABLE_TELEMETRY", "yes")
+    set_profile(monkeypatch, folder)
     return folder
+
+
+@pytest.fixture(autouse=True)
+def _usual_umask() -> Iterator[None]:
+    """What the platform creates is private, and it makes that so for its whole process: each test starts anew."""
+    before = os.umask(0o022)
+    yield
+    os.umask(before)
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """In the grown profile, leave out what speaks of a local store's files; pytest counts it as deselected."""
+    if GROWN:
+        theirs = [item for item in items if item.get_closest_marker("embedded")]
+        config.hook.pytest_deselected(items=theirs)
+        items[:] = [item for item in items if not item.get_closest_marker("embedded")]

@@ -22,6 +22,7 @@ from platform_assets.ingest.selecting import capture, scan, select
 from resources.duckdb_session import open_session, parquet_source
 from resources.settings import Settings
 from resources.workspace import Workspace
+from tests.profile import in_profile
 
 HEADER = "id,shop,amount,sold_at,note\n"
 DAY = "2024-03-01"
@@ -66,7 +67,8 @@ class SalesHome:
     @property
     def workspace(self) -> Workspace:
         """Opened anew each time, as another process would."""
-        return Workspace(Settings(home=self.folder / "home", drops=self.folder / "drops", contracts=()))
+        settings = Settings(home=self.folder / "home", drops=self.folder / "drops", contracts=())
+        return Workspace(in_profile(settings))
 
     def under(self, contract: TableContract) -> SalesHome:
         """The same home under a changed contract."""
@@ -96,20 +98,22 @@ class SalesHome:
     def rows(self, partition: str = DAY, columns: str = "*") -> list[tuple[object, ...]]:
         """What a reader sees, through the verified files."""
 
-        files = self.workspace.reader.open("sales", partition)
+        workspace = self.workspace
+        files = workspace.reader.open("sales", partition)
         query = f"SELECT {columns} FROM {parquet_source(files.valid)} AS valid"
         if files.overlay:
             query += f" ANTI JOIN {parquet_source(files.overlay)} AS overlay USING (_hg_source, _hg_record)"
-        with open_session() as session:
+        with open_session(store=workspace.store) as session:
             return session.execute(f"{query} ORDER BY ALL").fetchall()
 
     def quarantined(self, partition: str = DAY) -> list[dict[str, Any]]:
         """The quarantine rows of the current version, overlay included."""
-        files = self.workspace.reader.open("sales", partition)
+        workspace = self.workspace
+        files = workspace.reader.open("sales", partition)
         paths = [*files.quarantine, *files.overlay]
         if not paths:
             return []
         query = f"SELECT * FROM {parquet_source(paths)} ORDER BY byte_start"
-        with open_session() as session:
+        with open_session(store=workspace.store) as session:
             rows: list[dict[str, Any]] = session.sql(query).to_arrow_table().to_pylist()
         return rows

@@ -553,7 +553,7 @@ def test_a_database_that_is_none(command: str, installation: Installation) -> No
     (installation.home / "catalogue.db").write_bytes(b"this is no database" * 100)
     ran = installation.hashgate(command)
     assert ran.code == 2
-    assert "file is not a database. It is only an index: move it away and run `hashgate scan`." in ran.err
+    assert "file is not a database. It is only an index: `hashgate rebuild` keeps it aside" in ran.err
 
 
 @pytest.mark.parametrize(

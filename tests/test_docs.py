@@ -245,7 +245,15 @@ def test_every_reason_and_every_problem_of_a_file_is_explained() -> None:
     text = CLI_PAGE.read_text()
     for reason in Reason:
         assert f"| `{reason}` | {reason.meaning} | {reason.fix} |" in text
-    for problem in (*NoKeyReason, "LINK_LEAVES_FOLDER", "BROKEN_LINK", "NOT_A_FILE", "NAME_NOT_UTF8", "UNREADABLE"):
+    for problem in (
+        *NoKeyReason,
+        "LINK_LEAVES_FOLDER",
+        "BROKEN_LINK",
+        "NOT_A_FILE",
+        "NAME_NOT_UTF8",
+        "UNREADABLE",
+        "PATH_TOO_LONG",
+    ):
         assert f"`{problem}`" in text
 
 

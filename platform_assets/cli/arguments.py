@@ -17,6 +17,7 @@ from contracts.errors import UsageError
 _HELP_COLUMNS = 100
 
 QUERY_FORMATS = ("table", "csv", "json", "parquet")
+SINKS = ("parquet", "csv", "duckdb")
 
 DESCRIPTION = """\
 Files are dropped; typed, queryable tables come out, and for every row one can prove where it came from and that
@@ -27,6 +28,9 @@ settings, from the environment:
   HASHGATE_HOME       store, catalogue, staging and Dagster's instance (./.hashgate)
   HASHGATE_DROPS      the drop folder ($HASHGATE_HOME/drops)
   HASHGATE_CONTRACTS  folders with table contracts, separated by `:` (contracts/odcs)
+  HASHGATE_STORE      the store: s3://bucket/prefix or an absolute folder ($HASHGATE_HOME/store)
+  HASHGATE_DATABASE   catalogue and leases: postgresql://... or sqlite:////file ($HASHGATE_HOME/catalogue.db)
+  HASHGATE_GRACE      longer than any run or read takes; `gc` removes no sooner (24h)
   HASHGATE_WEBSERVER  host:port of Dagster's webserver, to reload when contract files change
   HASHGATE_TRACEBACK  set: show where an error came from, as --traceback does
   NO_COLOR            set: no colour
@@ -54,6 +58,23 @@ class Arguments(argparse.Namespace):
     output: str | None
     path: str | None
     files: list[str]
+    key: str | None
+    candidate: str | None
+    to: int | None
+    dry_run: bool
+    grace: str | None
+    drop: str
+    actor: str
+    reason: str
+    yes: bool
+    now: bool
+    undo: bool
+    folder: str
+    trust_store: bool
+    deep: bool
+    judge: bool
+    put_aside: bool
+    sink: str | None
 
 
 class _Parser(argparse.ArgumentParser):
@@ -106,9 +127,21 @@ def command_parser() -> argparse.ArgumentParser:
     _add_ingest(commands)
     _add_status(commands)
     _add_query(commands)
+    _add_sink(commands)
     _add_quarantine(commands)
+    _add_held(commands)
+    _add_release(commands)
+    _add_discard(commands)
+    _add_rollback(commands)
+    _add_repair(commands)
     _add_verify(commands)
+    _add_rebuild(commands)
+    _add_migrate(commands)
     _add_contract(commands)
+    _add_gc(commands)
+    _add_forget(commands)
+    _add_backup(commands)
+    _add_restore(commands)
     return parser
 
 
@@ -238,6 +271,27 @@ def _add_query(commands: _Commands) -> None:
     parser.add_argument("--output", metavar="F", help="write into this new file, complete or not at all")
 
 
+def _add_sink(commands: _Commands) -> None:
+    parser = _add(
+        commands,
+        "sink",
+        "sinking",
+        does="name the files in which readers find a table, or copy them out",
+        details=(
+            "Of each current version its Parquet files, and its CSV or DuckDB file where the contract names such a "
+            "sink; each verified before it is named. Ends with 1 when one is missing, or not what was published."
+        ),
+        examples=[
+            "hashgate sink flights --partition 2013-01-15",
+            "hashgate sink flights --sink csv --output flights-csv",
+        ],
+    )
+    parser.add_argument("table", metavar="TABLE", help="a table; of a gated asset: asset.NAME")
+    parser.add_argument("--partition", action="append", metavar="K", help="this partition; may be given several times")
+    parser.add_argument("--sink", choices=SINKS, help="this one alone (default: those that each version has)")
+    parser.add_argument("--output", metavar="FOLDER", help="copy the CSV and DuckDB files into this folder, verified")
+
+
 def _add_quarantine(commands: _Commands) -> None:
     parser = _add(
         commands,
@@ -253,21 +307,167 @@ def _add_quarantine(commands: _Commands) -> None:
     parser.add_argument("--limit", type=_natural, default=20, metavar="N", help="records shown (default: 20; 0: all)")
 
 
+def _add_held(commands: _Commands) -> None:
+    parser = _add(
+        commands,
+        "held",
+        "holding",
+        does="list what a gate stopped, or show it in detail",
+        details="Since when, by which gate and why. Nobody reads it. Ends with 1 when anything is held.",
+        examples=["hashgate held", "hashgate held flights 2013-01-06"],
+    )
+    parser.add_argument("table", nargs="?", metavar="TABLE", help="a table (default: all, gated assets' included)")
+    parser.add_argument("key", nargs="?", metavar="PARTITION", help="show what is held of this partition in detail")
+    parser.add_argument("--all", action="store_true", help="also what something newer has superseded")
+
+
+def _add_release(commands: _Commands) -> None:
+    parser = _add(
+        commands,
+        "release",
+        "holding",
+        does="publish a held candidate with a recorded waiver",
+        details=(
+            "Verifies its files first, and refuses when something newer was committed since it was built. Readers "
+            "can tell that it was let through, by whom and why."
+        ),
+        examples=['hashgate release flights 2013-01-06 --actor ana --reason "the airport was closed"'],
+    )
+    _add_partition(parser)
+    _add_candidate(parser)
+    _add_decision(parser, required=True)
+
+
+def _add_discard(commands: _Commands) -> None:
+    parser = _add(
+        commands,
+        "discard",
+        "holding",
+        does="drop a held candidate, recorded",
+        details="Readers see what they saw before. Its drops stay captured: it can be built again.",
+        examples=['hashgate discard flights 2013-01-06 --actor ana --reason "an error page, not flights"'],
+    )
+    _add_partition(parser)
+    _add_candidate(parser)
+    _add_decision(parser, required=True)
+
+
+def _add_rollback(commands: _Commands) -> None:
+    parser = _add(
+        commands,
+        "rollback",
+        "going_back",
+        does="make an earlier version current again, recorded",
+        details=(
+            "Verifies its files first. It stays current until a new drop or another contract comes, or somebody "
+            "ingests with --force. Without --to it lists the versions there are."
+        ),
+        examples=[
+            "hashgate rollback flights 2013-01-05",
+            'hashgate rollback flights 2013-01-05 --to 1 --actor ana --reason "wrong delays"',
+        ],
+    )
+    _add_partition(parser)
+    parser.add_argument("--to", type=_natural, metavar="VERSION", help="the version that becomes current again")
+    _add_decision(parser, required=False)
+
+
+def _add_repair(commands: _Commands) -> None:
+    parser = _add(
+        commands,
+        "repair",
+        "going_back",
+        does="put up with damage in a partition's chain of versions, recorded",
+        details=(
+            "Adds a commit that names every damaged or missing link, and makes the newest version current whose "
+            "link and files are whole, or none. Refuses when nothing is wrong."
+        ),
+        examples=['hashgate repair flights 2013-01-05 --actor ana --reason "disk 3 failed"'],
+    )
+    _add_partition(parser)
+    _add_decision(parser, required=True)
+
+
+def _add_partition(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("table", metavar="TABLE", help="a table; of a gated asset: asset.NAME")
+    parser.add_argument("key", metavar="PARTITION")
+
+
+def _add_candidate(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--candidate", metavar="C", help="first digits of its name, if several are held (default: the newest)"
+    )
+
+
+def _add_decision(parser: argparse.ArgumentParser, *, required: bool) -> None:
+    parser.add_argument("--actor", required=required, metavar="A", help="who decides; recorded")
+    parser.add_argument("--reason", required=required, metavar="R", help="why; recorded")
+    parser.add_argument("--yes", action="store_true", help="do not ask")
+
+
 def _add_verify(commands: _Commands) -> None:
     parser = _add(
         commands,
         "verify",
         "verifying",
-        does="read everything again and compare it with what was published",
+        does="look again at what lies in the store, and compare it with what was published",
         details=(
-            "The chain of versions, receipts, indexes, every file, and the captured drops, which are framed "
-            "again and judged by every gate. Takes nothing from earlier verifications. Ends with 1 when "
-            "something is not what it was."
+            "Quick: every document whole, every file there with its size, and hashed if somebody touched it; heads as "
+            "database and Dagster remember them; nothing that nothing explains. --deep reads every byte of everything. "
+            "--judge also frames the current versions' drops again and asks every gate. It changes nothing, unless "
+            "told to put damaged objects aside. Ends with 1 when something is not what it was."
         ),
-        examples=["hashgate verify flights", "hashgate verify flights --partition 2013-01-15"],
+        examples=[
+            "hashgate verify",
+            "hashgate verify --deep",
+            "hashgate verify flights --partition 2013-01-15 --judge",
+        ],
     )
-    parser.add_argument("table", nargs="?", metavar="TABLE", help="a table (default: all)")
+    parser.add_argument("table", nargs="?", metavar="TABLE", help="a table (default: all, and what else lies there)")
     parser.add_argument("--partition", action="append", metavar="K", help="this partition; may be given several times")
+    how = parser.add_mutually_exclusive_group()
+    how.add_argument("--deep", action="store_true", help="read every byte")
+    how.add_argument("--judge", action="store_true", help="read every byte, and judge the current versions again")
+    parser.add_argument(
+        "--put-aside", action="store_true", help="move what is damaged and can be made again to damaged/"
+    )
+
+
+def _add_rebuild(commands: _Commands) -> None:
+    parser = _add(
+        commands,
+        "rebuild",
+        "rebuilding",
+        does="build the database anew from the store",
+        details=(
+            "Captures, chains of versions, held candidates and records of removals are read and verified, the drop "
+            "folders looked at, and the result takes the database's place in one step. Also where the database is "
+            "damaged, lost or of a newer hashgate: it is kept aside then. Ends with 1 when something could not be "
+            "read, or when the database remembers more than the store has."
+        ),
+        examples=["hashgate rebuild", "hashgate rebuild --trust-store"],
+    )
+    parser.add_argument(
+        "--trust-store", action="store_true", help="also when the database remembers more than the store has"
+    )
+    parser.add_argument("--yes", action="store_true", help="do not ask before anything is forgotten")
+
+
+def _add_migrate(commands: _Commands) -> None:
+    parser = _add(
+        commands,
+        "migrate",
+        "rebuilding",
+        does="change the version of the database's schema",
+        details=(
+            "Every command brings the database up to date by itself; this goes back, for an older hashgate. A copy of "
+            "what was there is made first."
+        ),
+        examples=["hashgate migrate --to 1"],
+    )
+    parser.add_argument(
+        "--to", type=_natural, metavar="VERSION", help="the version to go to (default: this hashgate's)"
+    )
 
 
 def _add_contract(commands: _Commands) -> None:
@@ -303,6 +503,78 @@ def _add_contract(commands: _Commands) -> None:
     infer.add_argument("files", nargs="+", metavar="FILE", help="sample files of one table")
     infer.add_argument("--table", required=True, metavar="NAME", help="the table's name")
     infer.add_argument("--output", metavar="F", help="write the YAML into this new file")
+
+
+def _add_gc(commands: _Commands) -> None:
+    parser = _add(
+        commands,
+        "gc",
+        "collecting",
+        does="remove what nothing needs any more",
+        details=(
+            "Staging of dead runs, segments and blobs that no document names, and what is older than its contract's "
+            "retention. In two phases, beside running ingests: what is doomed now is removed by the first gc after a "
+            "grace, if nothing names it by then. Ends with 1 when a document cannot be read: then nothing of its table "
+            "is removed."
+        ),
+        examples=["hashgate gc --dry-run", "hashgate gc"],
+    )
+    parser.add_argument("--dry-run", action="store_true", help="say what would be done, and why; change nothing")
+    parser.add_argument(
+        "--grace", metavar="D", help="longer than any run or read takes, as in 90s, 15m, 24h (default: HASHGATE_GRACE)"
+    )
+
+
+def _add_forget(commands: _Commands) -> None:
+    parser = _add(
+        commands,
+        "forget",
+        "forgetting",
+        does="erase a captured drop and everything made of it",
+        details=(
+            "Its partitions are built anew without it, and every version, report and candidate with its rows goes. "
+            "The bytes go when a grace is over, and until then `--undo` takes it back; `--now` erases them at once. "
+            "The same content is not taken again."
+        ),
+        examples=[
+            "hashgate forget flights/flights-2013-01-03.csv --actor ann --reason 'asked to by the airline'",
+            "hashgate forget flights/flights-2013-01-03.csv --undo --actor ann --reason 'the wrong day'",
+        ],
+    )
+    parser.add_argument("drop", metavar="DROP", help="a path under the drop folder, or the digest of a content")
+    _add_decision(parser, required=True)
+    how = parser.add_mutually_exclusive_group()
+    how.add_argument("--now", action="store_true", help="erase the bytes at once: there is no way back")
+    how.add_argument("--undo", action="store_true", help="take back what was forgotten, while the bytes are there")
+
+
+def _add_backup(commands: _Commands) -> None:
+    parser = _add(
+        commands,
+        "backup",
+        "backing_up",
+        does="copy the installation into a folder, beside running ingests",
+        details=(
+            "Store and Dagster's SQLite databases, verified; into an earlier backup of the same home only what is new."
+        ),
+        examples=["hashgate backup /mnt/backup/hashgate"],
+    )
+    parser.add_argument("folder", metavar="FOLDER", help="a folder that is new, empty or an earlier backup")
+
+
+def _add_restore(commands: _Commands) -> None:
+    parser = _add(
+        commands,
+        "restore",
+        "backing_up",
+        does="bring a backup back into an empty home",
+        details=(
+            "Every digest is verified, the database is built anew from the store, and what is missing is named. Ends "
+            "with 1 when something is."
+        ),
+        examples=["HASHGATE_HOME=/srv/new hashgate restore /mnt/backup/hashgate"],
+    )
+    parser.add_argument("folder", metavar="FOLDER", help="a backup")
 
 
 def _natural(text: str) -> int:

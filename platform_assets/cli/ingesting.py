@@ -20,6 +20,7 @@ from platform_assets.cli.terminal import Colour, Progress, Terminal, counted, hu
 from platform_assets.evidence.quarantined import count_reasons
 from platform_assets.ingest.ingesting import Ended, Ending, TakenIn
 from platform_assets.ingest.planning import PartitionState, PartitionStatus, partition_statuses
+from platform_assets.ingest.run_outcomes import RunOutcome, outcome_of
 from platform_assets.ingest.runs import run_ingest
 from platform_assets.ingest.selecting import scan
 from resources.file_catalogue import KnownFile
@@ -31,6 +32,7 @@ _BRIDGED = 31
 _SHOWN = 10
 _REASONS_SHOWN = 5
 _BAD = (Ending.HELD, Ending.FAILED)
+_DECIDED = {PartitionState.HELD, PartitionState.DECLINED, PartitionState.UNREADABLE}
 
 
 @dataclass
@@ -43,12 +45,16 @@ class _Work:
     """`wanted`, and what lies in small gaps between."""
     still_held: list[str]
     """Held before, by the same content: not tried again."""
+    declined: list[str]
+    """What somebody rolled back or discarded: not built by itself."""
     problems: Sequence[KnownFile]
     ended: list[Ended] = field(default_factory=list)
     waiting: dict[str, None] = field(default_factory=dict)
     refused: dict[str, None] = field(default_factory=dict)
     """What was said about files that could not be captured."""
     run_ids: tuple[str, ...] = ()
+    aborted_run_ids: tuple[str, ...] = ()
+    """Earlier runs that were found dead."""
     seconds: float = 0.0
 
     @property
@@ -56,6 +62,13 @@ class _Work:
         """Whether nothing waits for a person."""
         bad = any(e.ending in _BAD for e in self.ended)
         return not (bad or self.still_held or self.problems or self.refused)
+
+    @property
+    def outcome(self) -> RunOutcome:
+        """In one word, as the run has it in Dagster; what somebody still has to look at is missing, too."""
+        outcome = outcome_of(self.ended, len(self.refused))
+        well = outcome is RunOutcome.COMPLETE and not self.is_well
+        return RunOutcome.PARTIAL if well else outcome
 
 
 def ingest(arguments: Arguments, terminal: Terminal) -> int:
@@ -74,7 +87,7 @@ def ingest(arguments: Arguments, terminal: Terminal) -> int:
                 on_taken_in=lambda taken: _heard_of_files(work, taken),
                 on_ended=lambda ended: _heard(work, progress, ended),
             )
-        work.run_ids = done.run_ids
+        work.run_ids, work.aborted_run_ids = done.run_ids, done.aborted_run_ids
     except KeyboardInterrupt:
         terminal.note(f"{len(work.ended):,} of {counted(len(work.wanted), 'partition')} done: {_counts_in_words(work)}")
         raise
@@ -96,23 +109,26 @@ def _work(workspace: Workspace, contract: TableContract, arguments: Arguments) -
         wanted = keys_between(contract.partitioning, first, last)
     problems = scan(workspace, contract).problems
     if wanted is not None:
-        return _Work(contract, wanted, wanted, [], ())
+        return _Work(contract, wanted, wanted, [], [], ())
     statuses = partition_statuses(workspace, contract)
-    idle = {PartitionState.EMPTY} if arguments.force else set(PartitionState) - {PartitionState.PENDING}
+    # what a person declined is built again only where it is asked for by name
+    unasked = {PartitionState.EMPTY, PartitionState.DECLINED, PartitionState.UNREADABLE}
+    idle = unasked if arguments.force else set(PartitionState) - {PartitionState.PENDING}
     wanted = [s.key for s in statuses if s.state not in idle]
     held = [s.key for s in statuses if s.state is PartitionState.HELD and s.key not in wanted]
-    return _Work(contract, wanted, _bridged(statuses, set(wanted)), held, problems)
+    declined = [s.key for s in statuses if s.state is PartitionState.DECLINED]
+    return _Work(contract, wanted, _bridged(statuses, set(wanted)), held, declined, problems)
 
 
 def _bridged(statuses: Sequence[PartitionStatus], wanted: set[str]) -> list[str]:
-    """The wanted partitions, and the small gaps between them; not a gap with a held one, which would be tried again."""
+    """The wanted partitions, and the small gaps between them; not a gap with what waits for a person, or for news."""
     keys: list[str] = []
     gap: list[PartitionStatus] = []
     for status in statuses:
         if status.key not in wanted:
             gap.append(status)
             continue
-        if keys and len(gap) <= _BRIDGED and all(s.state is not PartitionState.HELD for s in gap):
+        if keys and len(gap) <= _BRIDGED and not any(s.state in _DECIDED for s in gap):
             keys += [s.key for s in gap]
         keys.append(status.key)
         gap = []
@@ -146,12 +162,15 @@ def _built(work: _Work) -> list[Commit]:
 def _document(workspace: Workspace, work: _Work) -> dict[str, Any]:
     return {
         "table": work.contract.table,
+        "outcome": work.outcome.lower(),
         "partitions": [_ended_document(ended) for ended in work.ended],
         "still_held": work.still_held,
+        "declined": work.declined,
         "waiting": list(work.waiting),
         "refused": list(work.refused),
         "problems": [problem_document(work.contract, file, workspace.now()) for file in work.problems],
         "run_ids": list(work.run_ids),
+        "aborted_run_ids": list(work.aborted_run_ids),
     }
 
 
@@ -160,7 +179,7 @@ def _ended_document(ended: Ended) -> dict[str, Any]:
     return {
         "key": ended.partition,
         "ending": str(ended.ending),
-        "version": ended.commit.number if ended.commit and ended.commit.kind == "publish" else None,
+        "version": ended.commit.number if ended.commit and not ended.commit.is_held else None,
         "view_key": candidate.view_key if candidate else None,
         "records": candidate.records if candidate else None,
         "valid_rows": candidate.valid_rows if candidate else None,
@@ -174,10 +193,11 @@ def _say(terminal: Terminal, workspace: Workspace, work: _Work) -> None:
     table = work.contract.table
     title = terminal.coloured(table, Colour.BOLD)
     if work.ended:
-        terminal.line(f"{title}  {counted(len(work.ended), 'partition')} in {human_duration(work.seconds)}")
+        whole = "" if work.outcome is RunOutcome.COMPLETE else f"  {terminal.coloured(work.outcome, Colour.RED)}"
+        terminal.line(f"{title}  {counted(len(work.ended), 'partition')} in {human_duration(work.seconds)}{whole}")
         _say_endings(terminal, work)
     else:
-        rest = "every other partition" if work.still_held else "every partition"
+        rest = "every other partition" if work.still_held or work.declined else "every partition"
         terminal.line(f"{title}  nothing to do: {rest} is built from what is there now")
     built = _built(work)
     reasons = count_reasons(workspace, built) if any(commit.candidate.quarantined_rows for commit in built) else []
@@ -193,6 +213,10 @@ def _say(terminal: Terminal, workspace: Workspace, work: _Work) -> None:
     for said in work.refused:
         terminal.line(f"refused  {neutralized(said)}")
     say_problems(terminal, [problem_document(work.contract, file, workspace.now()) for file in work.problems])
+    for run_id in work.aborted_run_ids:
+        terminal.line(
+            f"aborted  run {run_id}: its process was killed. What it had published stays, and so does its log"
+        )
     if work.run_ids:
         runs = ", ".join(work.run_ids[:3]) + (f" and {len(work.run_ids) - 3} more" if len(work.run_ids) > 3 else "")
         terminal.line(terminal.coloured(f"Dagster {'run' if len(work.run_ids) == 1 else 'runs'} {runs}", Colour.DIM))
@@ -230,3 +254,7 @@ def _say_bad(terminal: Terminal, work: _Work) -> None:
         shown = ", ".join(work.still_held[:3]) + (" and more" if len(work.still_held) > 3 else "")
         terminal.line()
         terminal.line(f"still held, by the same content as before: {shown}. See why: hashgate status {table}")
+    if work.declined:
+        shown = ", ".join(work.declined[:3]) + (" and more" if len(work.declined) > 3 else "")
+        terminal.line()
+        terminal.line(f"not built, as somebody declined it: {shown}. See who and why: hashgate status {table}")

@@ -21,10 +21,13 @@ from resources.workspace import Workspace
 
 NEEDS_A_PERSON = 1
 _SHOWN = 20
+_NEEDING_A_PERSON = {PartitionState.HELD, PartitionState.UNREADABLE}
 _COLOURS = {
     PartitionState.PUBLISHED: Colour.GREEN,
     PartitionState.HELD: Colour.RED,
     PartitionState.PENDING: Colour.YELLOW,
+    PartitionState.DECLINED: Colour.YELLOW,
+    PartitionState.UNREADABLE: Colour.RED,
     PartitionState.EMPTY: Colour.DIM,
 }
 
@@ -76,7 +79,7 @@ def status(arguments: Arguments, terminal: Terminal) -> int:
             if key not in {s.key for s in statuses}
         ]
         found = [problem_document(contract, f, workspace.now()) for f in problem_files if wanted is None]
-        held = held or any(s.state is PartitionState.HELD for s in statuses)
+        held = held or any(s.state in _NEEDING_A_PERSON for s in statuses)
         problems += found
         if arguments.json:
             documents += [status_document(s) for s in statuses]
@@ -145,9 +148,10 @@ def _say_status(
         _say_each(terminal, statuses)
     else:
         _say_summary(terminal, statuses)
-    explained = {PartitionState.HELD, *([PartitionState.PENDING] if arguments.explain else [])}
-    for state in (PartitionState.HELD, PartitionState.PENDING):
-        _say_why(terminal, [s for s in statuses if s.state is state and state in explained], state)
+    explained = [PartitionState.UNREADABLE, PartitionState.HELD, PartitionState.DECLINED]
+    for state in [*explained, *([PartitionState.PENDING] if arguments.explain else [])]:
+        _say_why(terminal, [s for s in statuses if s.state is state], state)
+    _say_waived(terminal, [s for s in statuses if s.waived])
     if arguments.explain:
         _say_outdated(terminal, [s for s in statuses if s.outdated], statuses)
     say_problems(terminal, problems)
@@ -180,7 +184,7 @@ def _say_each(terminal: Terminal, statuses: Sequence[PartitionStatus]) -> None:
     rows += [
         (
             s.key,
-            str(s.state) + (" (outdated)" if s.outdated else ""),
+            _state_of(s),
             "-" if s.version is None else str(s.version),
             short_digest(s.view_key),
             f"{s.inputs:,}",
@@ -193,19 +197,39 @@ def _say_each(terminal: Terminal, statuses: Sequence[PartitionStatus]) -> None:
     terminal.table(rows, right=(2, 4, 5, 6))
 
 
+def _state_of(status: PartitionStatus) -> str:
+    """The state, and what a reader of the current version should know of it."""
+    known = {"waived": status.waived, "rolled back": status.kind == "rollback", "outdated": status.outdated}
+    said = [name for name, is_so in known.items() if is_so]
+    return f"{status.state} ({', '.join(said)})" if said else str(status.state)
+
+
+def _say_waived(terminal: Terminal, some: Sequence[PartitionStatus]) -> None:
+    """The versions that readers see although a gate had stopped them."""
+    if not some:
+        return
+    terminal.line()
+    terminal.line(terminal.coloured("let through", Colour.YELLOW))
+    for status in some[:_SHOWN]:
+        by = f"version {status.version}, by {status.decided_by} ({status.because})"
+        terminal.line(f"  {status.key}  {neutralized(by)}")
+    _say_more(terminal, len(some) - _SHOWN, "see them all with --json")
+
+
 def _say_why(terminal: Terminal, some: Sequence[PartitionStatus], state: PartitionState) -> None:
     if not some:
         return
     terminal.line()
     terminal.line(terminal.coloured(str(state), _COLOURS[state]))
     for status in some[:_SHOWN]:
-        last = f" (version {status.version} stays readable)" if status.version and state is PartitionState.HELD else ""
+        stays = status.version and state in {PartitionState.HELD, PartitionState.DECLINED}
+        last = f" (version {status.version} stays readable)" if stays else ""
         terminal.line(f"  {status.key}  {neutralized(status.why)}{last}")
     _say_more(terminal, len(some) - _SHOWN, "see them all with --json")
     if state is PartitionState.HELD:
         table = some[0].table
         terminal.line(f"  Look: hashgate quarantine {table} --partition {some[0].key}. Mend the drop or the contract,")
-        terminal.line(f"  then: hashgate ingest {table} --partition {some[0].key}.")
+        terminal.line(f"  then: hashgate ingest {table} --partition {some[0].key}. Or decide: hashgate held {table}.")
 
 
 def _say_outdated(terminal: Terminal, some: Sequence[PartitionStatus], statuses: Sequence[PartitionStatus]) -> None:

@@ -51,8 +51,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         terminal.out.flush()
     except SystemExit as end:  # argparse after --help and --version
         return int(end.code or 0)
-    except KeyboardInterrupt:
-        _say(terminal, given, "Interrupted", interruption(given), INTERRUPTED)
+    except KeyboardInterrupt as stopped:
+        # where it met a commit, the commit's writer has noted which came first
+        said = " ".join(getattr(stopped, "__notes__", [])) or interruption(given)
+        _say(terminal, given, "Interrupted", said, INTERRUPTED)
         return INTERRUPTED
     except BrokenPipeError:
         # Python flushes standard output once more when it ends; give it a place where that works
@@ -84,6 +86,8 @@ def interruption(given: Sequence[str]) -> str:
             "interrupted. Partitions that were committed stay published, the others are as they were, and nothing is "
             "half visible. Run the same command again: it skips what is done."
         )
+    if given[:1] and given[0] in {"gc", "forget", "backup", "restore"}:
+        return "interrupted. What was done stays done. Run the same command again: it goes on from there."
     return "interrupted. Nothing was changed."
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from contracts.errors import HashgateError
+from contracts.sinks import Sink
 from contracts.table_contract import TableContract
 from platform_assets.cli.arguments import Arguments
 from platform_assets.cli.asked import BROKEN_CONTRACT, asked_contracts, broken_contracts, say_json
@@ -20,9 +21,11 @@ from platform_assets.ingest.drift import Drift, drift_of
 from platform_assets.ingest.planning import PartitionState, PartitionStatus, partition_statuses
 from resources.drop_folder import ListedFile
 from resources.looking_only import LookingOnlyWorkspace
+from resources.settings import S3Location
 from resources.workspace import Workspace
 
 _SHOWN = 10
+_SPOKEN_SINKS = {Sink.PARQUET: "Parquet", Sink.CSV: "CSV", Sink.DUCKDB: "DuckDB"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,11 +118,9 @@ def _document(table: _TablePlan) -> dict[str, Any]:
 
 
 def _outputs(contract: TableContract) -> list[dict[str, str]]:
-    sink = {"sink": "parquet", "mode": contract.sink_mode}
-    return [
-        {"asset": f"{contract.table}/validated", "schema_fingerprint": contract.schema_fingerprint, **sink},
-        {"asset": f"{contract.table}/quarantine", **sink},
-    ]
+    validated = {"asset": f"{contract.table}/validated", "schema_fingerprint": contract.schema_fingerprint}
+    quarantine = {"asset": f"{contract.table}/quarantine", "sink": str(Sink.PARQUET), "mode": contract.sink_mode}
+    return [*({**validated, "sink": str(sink), "mode": contract.sink_mode} for sink in contract.sinks), quarantine]
 
 
 def _say(terminal: Terminal, workspace: Workspace, table: _TablePlan, *, every: bool) -> None:
@@ -129,9 +130,11 @@ def _say(terminal: Terminal, workspace: Workspace, table: _TablePlan, *, every: 
     stamp = f"contract {contract.version} ({short_digest(contract.digest)})"
     files = counted(table.files, "new or changed file")
     terminal.line(f"{title}  {stamp}, {files}, {counted(len(running), 'partition')} to build")
-    store = neutralized(os.path.relpath(workspace.settings.store))
+    place = workspace.settings.store
+    store = neutralized(os.path.relpath(place) if isinstance(place, Path) else str(place))
     for output in _outputs(contract):
-        terminal.line(f"  {output['asset']}  Parquet in {store}/tables/{contract.table}, sink mode {output['mode']}")
+        sink = _SPOKEN_SINKS[Sink(output["sink"])]
+        terminal.line(f"  {output['asset']}  {sink} in {store}/tables/{contract.table}, sink mode {output['mode']}")
     if every:
         rows = [("partition", "action", "version", "why")]
         rows += [(s.key, "build" if _runs(s) else "skip", _versions(s), _why(s)) for s in table.statuses]
@@ -192,10 +195,17 @@ def _spoken(drift: Drift) -> list[str]:
     return said + ([f"its head cannot be read: {drift.unreadable}"] if drift.unreadable else [])
 
 
+def _store_permissions(store: Path | S3Location) -> list[Permission]:
+    """Of a bucket nothing can be said without writing to it; whoever writes finds out."""
+    if isinstance(store, S3Location):
+        return []
+    return [Permission("store can be written", str(store), os.access(_nearest(store), os.W_OK | os.X_OK))]
+
+
 def _permissions(workspace: Workspace) -> list[Permission]:
     settings = workspace.settings
     return [
-        Permission("store can be written", str(settings.store), os.access(_nearest(settings.store), os.W_OK | os.X_OK)),
+        *_store_permissions(settings.store),
         Permission(
             "staging can be written", str(settings.staging), os.access(_nearest(settings.staging), os.W_OK | os.X_OK)
         ),

@@ -8,7 +8,7 @@ from types import MappingProxyType
 
 from contracts.partitions import NoKey, partition_key_of
 from contracts.table_contract import TableContract
-from resources.file_catalogue import KnownFile
+from resources.file_catalogue import MAXIMUM_PATH_BYTES, PATH_TOO_LONG, KnownFile
 
 _WORDS: Mapping[str, tuple[str, str]] = MappingProxyType(
     {
@@ -20,6 +20,7 @@ _WORDS: Mapping[str, tuple[str, str]] = MappingProxyType(
         "UNREADABLE": ("this user may not read it", "Give this user access to it."),
         "NOT_A_FILE": ("it is a FIFO, a socket or a device, and is never opened", "Drop a plain file."),
         "NAME_NOT_UTF8": ("its name is not UTF-8", "Rename the file."),
+        PATH_TOO_LONG: (f"its path has more than {MAXIMUM_PATH_BYTES:,} bytes", "Give its folders shorter names."),
     }
 )
 

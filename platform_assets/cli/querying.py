@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -24,6 +23,7 @@ from resources.query_engine import (
     write_parquet,
     write_table,
 )
+from resources.staging import staged
 from resources.workspace import Workspace
 
 _NO_COLUMN = "not found in FROM clause"
@@ -114,9 +114,5 @@ def _write_file(result: QueryResult, form: str, path: Path) -> None:
 def _spill_folder(workspace: Workspace) -> Iterator[Path]:
     """Where a large question may put what does not fit in memory."""
     workspace.settings.prepare()
-    folder = workspace.settings.staging / f"query-{uuid4().hex}"
-    folder.mkdir(mode=0o700)
-    try:
+    with staged(workspace.settings.staging, f"query-{uuid4().hex}") as folder:
         yield folder
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)

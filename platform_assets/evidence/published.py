@@ -50,10 +50,11 @@ def _published(workspace: Workspace, contract: TableContract) -> PublishedTable:
     reader = workspace.reader
     heads = [reader.head(contract.table, partition) for partition in reader.partitions(contract.table)]
     opened = reader.open_commits([head for head in heads if head is not None])
-    return PublishedTable(contract.table, tuple(_part(contract, files) for files in opened), contract.table_schema)
+    return PublishedTable(
+        contract.table, tuple(_part(contract, files) for files in opened if files.valid), contract.table_schema
+    )
 
 
 def _part(contract: TableContract, files: PublishedFiles) -> PublishedPart:
     schema = dict(files.commit.candidate.contract.table_schema) or dict(contract.table_schema)
-    valid, overlay = (tuple(map(str, paths)) for paths in (files.valid, files.overlay))
-    return PublishedPart(valid, schema, overlay)
+    return PublishedPart(files.valid, schema, files.overlay)

@@ -8,13 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import duckdb
 import pyarrow as pa
 
-from contracts.canonical import parse_json
 from contracts.commits import Commit
 from contracts.selection import Selection
 from contracts.table_contract import TableContract
@@ -98,7 +96,7 @@ def quarantined_records(
             break
         columns = "partition, _hg_source, _hg_record, byte_start, byte_end, raw, reasons"
         query = f"SELECT {columns} FROM quarantined ORDER BY partition, _hg_source, _hg_record"
-        for row in _ask(files, query if left is None else f"{query} LIMIT {left}"):
+        for row in _ask(workspace, files, query if left is None else f"{query} LIMIT {left}"):
             partition, source, record, start, end, raw, reasons = row
             paths = names[partition].get(source, ())
             held = by_partition[partition].kind == "held"
@@ -117,7 +115,7 @@ def count_reasons(workspace: Workspace, versions: Sequence[Commit]) -> list[Reas
         FROM (SELECT partition, unnest(reasons) AS r FROM quarantined) GROUP BY ALL"""
     counted: dict[tuple[str, str | None, str | None], tuple[int, set[str], str | None]] = {}
     for files in _files(workspace, versions):
-        for code, column, rule, records, partitions, value in _ask(files, query):
+        for code, column, rule, records, partitions, value in _ask(workspace, files, query):
             before = counted.get((code, column, rule), (0, set(), None))
             example = min((v for v in (before[2], value) if v is not None), default=None)
             counted[code, column, rule] = (before[0] + records, before[1] | set(partitions), example)
@@ -128,7 +126,7 @@ def count_reasons(workspace: Workspace, versions: Sequence[Commit]) -> list[Reas
     return sorted(counts, key=lambda c: (-c.records, c.code, c.column or "", c.rule or ""))
 
 
-def _files(workspace: Workspace, versions: Sequence[Commit]) -> Iterable[list[tuple[str, Path]]]:
+def _files(workspace: Workspace, versions: Sequence[Commit]) -> Iterable[list[tuple[str, str]]]:
     """(partition, file) of all quarantine files, in parts; the same file may belong to several partitions."""
     some = [version for version in versions if version.candidate.quarantined_rows]
     opened = workspace.reader.open_commits(some)
@@ -140,17 +138,17 @@ def _files(workspace: Workspace, versions: Sequence[Commit]) -> Iterable[list[tu
     return (pairs[start : start + _READ_AT_ONCE] for start in range(0, len(pairs), _READ_AT_ONCE))
 
 
-def _ask(files: list[tuple[str, Path]], query: str) -> list[tuple[Any, ...]]:
+def _ask(workspace: Workspace, files: list[tuple[str, str]], query: str) -> list[tuple[Any, ...]]:
     paths = sorted({path for _, path in files})
-    with open_session() as session:
+    with open_session(store=workspace.store) as session:
         _register(session, files)
         source = parquet_source(paths).removesuffix(")") + ", filename='_hg_file')"
         session.execute(f"CREATE TEMP VIEW quarantined AS SELECT * FROM {source} JOIN partition_files USING (_hg_file)")
         return session.execute(query).fetchall()
 
 
-def _register(session: duckdb.DuckDBPyConnection, files: list[tuple[str, Path]]) -> None:
-    names = {"partition": [partition for partition, _ in files], "_hg_file": [str(path) for _, path in files]}
+def _register(session: duckdb.DuckDBPyConnection, files: list[tuple[str, str]]) -> None:
+    names = {"partition": [partition for partition, _ in files], "_hg_file": [path for _, path in files]}
     session.register("partition_files", pa.table(names))
 
 
@@ -158,7 +156,7 @@ def _names(workspace: Workspace, version: Commit) -> dict[str, tuple[str, ...]]:
     candidate = version.candidate
     key = numbered_key(candidate.table, "selections", candidate.partition, candidate.selection_number)
     try:
-        selection = Selection.model_validate(parse_json(workspace.store.get(key)))
-    except KeyError:  # only provenance is lost: the records stand
+        selection = Selection.from_bytes(workspace.store.get(key))
+    except (KeyError, ValueError):  # lost or altered: only the names are gone, the records stand
         return {}
     return {drop.digest: drop.paths for drop in selection.drops}

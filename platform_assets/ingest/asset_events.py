@@ -21,7 +21,7 @@ from contracts.commits import Commit
 from contracts.gates import Finding, GateReceipt, Verdict
 from contracts.refs import Digest, digest_json
 from contracts.segments import ParserIdentity
-from contracts.selection import SELECTOR, Selection
+from contracts.selection import Selection
 from contracts.table_contract import TableContract
 from platform_assets.ingest.offending_rows import Offending
 from platform_assets.reports.partition_report import ReportRef
@@ -110,7 +110,7 @@ def selection_event(keys: TableKeys, selection: Selection) -> AssetMaterializati
             "cutoff": selection.cutoff,
             "snapshot": selection.snapshot,
         },
-        tags={DATA_VERSION: selection.snapshot, DATA_VERSION_IS_OURS: "true", CODE_VERSION: SELECTOR},
+        tags={DATA_VERSION: selection.snapshot, DATA_VERSION_IS_OURS: "true", CODE_VERSION: selection.selector.value},
     )
 
 
@@ -123,6 +123,7 @@ def version_events(keys: TableKeys, commit: Commit, uri: str) -> tuple[AssetMate
         "version": commit.number,
         "commit": commit.digest,
         URI: dg.MetadataValue.url(uri),
+        **_decided(commit),
     }
     tags = _version_tags(candidate.view_key, digest_of_code(commit), {keys.selection: candidate.snapshot})
     validated = AssetMaterialization(
@@ -147,6 +148,16 @@ def version_events(keys: TableKeys, commit: Commit, uri: str) -> tuple[AssetMate
     return validated, quarantine
 
 
+def _decided(commit: Commit) -> dict[str, str]:
+    """Who let a version through that a gate had stopped, or went back to it."""
+    decided = commit.decision or commit.waiver
+    if decided is None:
+        return {}
+    return {"decided": commit.kind, "decided_by": visible(decided.actor), "because": visible(decided.reason)} | (
+        {"waived_by": visible(commit.waiver.actor)} if commit.waiver else {}
+    )
+
+
 def digest_of_code(commit: Commit) -> str:
     """The code version a commit was made under; `code_version` of its contract and parser."""
     stamp = commit.candidate.contract
@@ -160,7 +171,7 @@ def report_event(keys: TableKeys, commit: Commit, report: ReportRef) -> AssetMat
         asset_key=keys.report,
         partition=commit.candidate.partition,
         metadata={
-            "report": dg.MetadataValue.path(str(report.html_path)),
+            "report": dg.MetadataValue.path(report.html_place),
             "summary": dg.MetadataValue.md(report.markdown),
             "version": commit.number,
         },
@@ -174,25 +185,29 @@ REPORT_CODE_VERSION = "urn:hashgate:report:1"
 def check_events(
     keys: TableKeys,
     commit: Commit,
+    gates: Sequence[str],
     offending: Sequence[Offending],
     report: ReportRef,
     target: Target | None,
 ) -> Iterator[AssetCheckEvaluation]:
     """One evaluation a gate, with what was expected, what was observed, and the first offending rows.
 
+    A gate that somebody overrode stops nothing further down, so it counts as passed there, and says who did.
+
     Args:
         keys: The table's assets.
         commit: A published version, or a held candidate.
+        gates: Those that the table has checks for; under an earlier contract it may have had others.
         offending: The first records in quarantine.
         report: The candidate's report.
         target: The materialization of the partition that the verdicts speak of; None when the candidate is held.
     """
-    for receipt in commit.receipts:
+    for receipt in (receipt for receipt in commit.receipts if receipt.gate in gates):
         yield AssetCheckEvaluation(
             asset_key=keys.validated,
             check_name=receipt.gate,
             partition=commit.candidate.partition,
-            passed=receipt.verdict is Verdict.PASS,
+            passed=receipt.verdict is Verdict.PASS or commit.waived,
             blocking=True,
             # Dagster shows it as Markdown in one place and as plain text in another: a command's backticks suit neither
             description=inert(_verdict_in_words(commit, receipt).replace("`", "")),
@@ -255,8 +270,10 @@ def _verdict_in_words(commit: Commit, receipt: GateReceipt) -> str:
     if receipt.verdict is Verdict.PASS:
         return receipt.observed
     first = f" {_sentence(receipt.findings[0])}" if receipt.findings else ""
-    held = " Held: nobody can read this candidate." if commit.kind == "held" else ""
-    return f"{receipt.verdict}: {receipt.observed}.{first}{held}"
+    held = " Held: nobody can read this candidate." if commit.is_held else ""
+    waiver = commit.waiver
+    by = f"Let through by {visible(waiver.actor)} ({visible(waiver.reason)}) although it says " if waiver else ""
+    return f"{by}{receipt.verdict}: {receipt.observed}.{first}{held}"
 
 
 def _sentence(finding: Finding) -> str:
@@ -280,7 +297,7 @@ def _evidence(receipt: GateReceipt, offending: Sequence[Offending], report: Repo
             [(o.record, visible(o.raw, 200), visible(o.reasons), o.drop[:DIGEST_SHOWN]) for o in offending],
         )
     if receipt.verdict is not Verdict.PASS:
-        evidence["report"] = dg.MetadataValue.path(str(report.html_path))
+        evidence["report"] = dg.MetadataValue.path(report.html_place)
     return evidence
 
 

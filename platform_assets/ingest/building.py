@@ -5,22 +5,22 @@ from __future__ import annotations
 import errno
 import os
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from uuid import uuid4
+from threading import Event
 
 import duckdb
 import numpy as np
 import pyarrow as pa
 
 from contracts.commits import Candidate, Commit, ContractStamp, SegmentEntry
-from contracts.errors import UsageError
-from contracts.gates import GateReceipt
+from contracts.errors import HashgateError, UsageError
+from contracts.gates import GateReceipt, Verdict
 from contracts.judgement import compile_judgement
 from contracts.reasons import Reason
-from contracts.refs import BlobRef, Digest, View, digest_json
+from contracts.refs import BlobRef, Digest, View, digest_json, hex_of
 from contracts.segments import (
     DropAccount,
     SegmentIndex,
@@ -32,14 +32,21 @@ from contracts.segments import (
 from contracts.selection import Selection, SelectionSnapshot
 from contracts.table_contract import TableContract
 from platform_assets.ingest.selecting import load_snapshot
+from platform_assets.ingest.watched_reading import ReadingWatch
+from resources.captures import put_damaged_aside
 from resources.dataset_catalogue import register_dataset
-from resources.duckdb_session import open_session, parquet_source
+from resources.doomed_lists import doomed_names
+from resources.duckdb_session import open_session, parquet_source, run_query
+from resources.exports import export
 from resources.gatekeeper import DropCounts, StagedCandidate, judge
 from resources.object_store import refused_by_disk
+from resources.parser_attempts import IsOver
 from resources.parser_identity import parser_identity
-from resources.publisher import Outcome, Publication, is_intact, publish, segment_contents
+from resources.publisher import Outcome, Publication, publish, segment_contents
+from resources.segment_places import SegmentPlace, StagedFolder, StoredFolder, is_intact
 from resources.segment_writer import ReasonRow, quarantine_batches, reason, write_index, write_quarantine, write_segment
-from resources.table_reader import INDEX, QUARANTINE, VALID, segment_prefix
+from resources.staging import staged as staged_folder
+from resources.table_reader import QUARANTINE, VALID, segment_prefix
 from resources.workspace import Workspace
 
 Repeated = dict[str, dict[int, list[ReasonRow]]]
@@ -65,17 +72,33 @@ class PartitionResult:
 
 
 def build_partition(
-    workspace: Workspace, contract: TableContract, partition: str, *, run_id: str, force: bool = False
+    workspace: Workspace,
+    contract: TableContract,
+    partition: str,
+    *,
+    run_id: str,
+    force: bool = False,
+    is_over: IsOver = lambda _: False,
 ) -> PartitionResult:
     """Build a partition from its newest selection, let the gates judge it, publish or hold it.
 
     A partition whose current version follows the same recipe is reused without any work, unless `force` is set;
-    segments that exist are reused, too.
+    segments that exist are reused, too. A captured drop that is found damaged is moved aside, to be dropped again.
+
+    Args:
+        workspace: The installation.
+        contract: The table's.
+        partition: The key.
+        run_id: In whose name.
+        force: Reuse nothing, and try drops again that are refused because reading them ended the process.
+        is_over: Whether the run of an id has ended; asked of runs on other hosts.
 
     Raises:
         UsageError: The partition was never selected.
+        OutOfMemoryError: Memory ran out; the next attempt reads what may have caused it by itself.
         SchemaConflictError: The contract's version stands for another schema.
         CommitError: The sink mode forbids another version.
+        DigestMismatchError: A captured drop is damaged; nothing was made of it.
         StoreError: The store refused; what was readable before still is.
     """
     selection = workspace.reader.selection(contract.table, partition)
@@ -85,16 +108,28 @@ def build_partition(
         )
         raise UsageError(msg, table=contract.table, partition=partition)
     snapshot = load_snapshot(workspace, selection)
-    recipe = expected_partition_view(contract, parser_identity(), snapshot.inputs)
+    watch = ReadingWatch(workspace, contract, run_id, is_over)
+    if force:
+        watch.begin_anew(snapshot.inputs)
+    recipe = expected_partition_view(contract, parser_identity(), snapshot.inputs, watch.refused)
     head = workspace.reader.head(contract.table, partition)
-    if head is not None and head.candidate.view_key == recipe.key and not force:
+    # what was damaged or lost of a version is made again from its drops, and nothing else of it is relied on
+    reuse = not force and (head is None or workspace.reader.is_whole(head))
+    if head is not None and head.candidate.view_key == recipe.key and reuse:
         return PartitionResult(contract.table, partition, Outcome.REUSED, head, 0)
     register_dataset(workspace.store, contract)
     with _staging(workspace, run_id) as folder, DropCounts(workspace.store, contract) as counts:
-        builder = _Builder(workspace, contract, snapshot, head, folder, counts, reuse=not force)
-        staged = builder.stage(partition, selection, recipe, run_id)
-        receipts = judge(staged, workspace.store, counts)
-        done: Publication = publish(workspace.store, workspace.reader, staged, receipts, workspace.now())
+        builder = _Builder(workspace, contract, snapshot, head, folder, counts, watch, reuse=reuse)
+        builder.read_suspects()
+        with watch.reading(builder.unread):
+            staged = builder.stage(partition, selection, recipe, run_id)
+            receipts = judge(staged, workspace.store, counts)
+        if any(told.verdict is Verdict.UNKNOWN for told in receipts):
+            put_damaged_aside(workspace.store, snapshot.inputs)
+        exported = export(workspace.store, staged.candidate, staged.places, folder)
+        whole = replace(staged, candidate=exported.candidate, places=exported.places)
+        receipts = (*receipts, *exported.receipts)
+        done: Publication = publish(workspace.store, workspace.reader, whole, receipts, workspace.now())
         return PartitionResult(contract.table, partition, done.outcome, done.commit, builder.written, done.reason)
 
 
@@ -107,6 +142,7 @@ def stamp_of(contract: TableContract) -> ContractStamp:
         set_digest=contract.set_digest,
         schema_fingerprint=contract.schema_fingerprint,
         table_schema=tuple(contract.table_schema.items()),
+        sinks=contract.exports,
     )
 
 
@@ -121,25 +157,54 @@ class _Builder:
         head: Commit | None,
         folder: Path,
         counts: DropCounts,
+        watch: ReadingWatch,
         *,
         reuse: bool,
     ) -> None:
         self._workspace, self._contract, self._snapshot, self._folder = workspace, contract, snapshot, folder
         self._proven = segment_contents(head.candidate) if head is not None and reuse else frozenset()
         self._reuse = reuse
-        self._counts = counts
-        self._folders: dict[Digest, Path] = {}
+        self._counts, self._watch = counts, watch
+        self._places: dict[Digest, SegmentPlace] = {}
+        cuts = cut_segments(snapshot.inputs)
+        self._views = [segment_view(contract, parser_identity(), drops, watch.refused) for drops in cuts]
+        self._found = {view.key: self._existing(view.key) for view in self._views}
         self.written = 0
+
+    @property
+    def unread(self) -> list[BlobRef]:
+        """The drops that have to be read for what is not there yet."""
+        views = [view for view in self._views if self._found[view.key] is None]
+        drops = [ref for view in views for ref in view.inputs if isinstance(ref, BlobRef)]
+        return [drop for drop in drops if drop.digest not in self._watch.refused]
+
+    def read_suspects(self) -> None:
+        """Read those alone that may have ended a process before. Who survives is no suspect any more."""
+        for drop in self._watch.suspects(self.unread):
+            with self._watch.reading([drop], alone=True):
+                self._read_alone(drop)
+            self._watch.begin_anew([drop])
+
+    def _read_alone(self, drop: BlobRef) -> None:
+        """As the writer and the gates read it. What is written counts when the drop is a segment by itself."""
+        view = segment_view(self._contract, parser_identity(), [drop])
+        if view.key in self._found:
+            self._found[view.key] = self._segment(view)
+        else:
+            folder = self._folder / f"alone-{hex_of(drop.digest)}"
+            folder.mkdir(mode=0o700)
+            write_segment(self._workspace.store, self._contract, view, folder)
+            shutil.rmtree(folder)
+        with suppress(HashgateError):  # a gate will say it, where it is heard
+            self._counts.of(drop)
 
     def stage(self, partition: str, selection: Selection, recipe: View, run_id: str) -> StagedCandidate:
         """Everything of the candidate but the gates' word."""
         contract, parser = self._contract, parser_identity()
-        views = [segment_view(contract, parser, drops) for drops in cut_segments(self._snapshot.inputs)]
-        segments = [self._segment(view) for view in views]
-        overlay = self._overlay(views, segments)
+        segments = [self._found[view.key] or self._segment(view) for view in self._views]
+        overlay = self._overlay(self._views, segments)
         records = sum(s.records for s in segments)
         repeated = overlay.quarantined_rows if overlay else 0
-        target_key = digest_json([contract.table, contract.schema_fingerprint, contract.sink_mode, "parquet"])
         candidate = Candidate(
             table=contract.table,
             partition=partition,
@@ -149,10 +214,10 @@ class _Builder:
             cutoff=selection.cutoff,
             contract=stamp_of(contract),
             parser=parser,
-            output_target_key=target_key,
+            output_target_key=contract.output_target_key,
             materialization_key=digest_json(
                 [
-                    target_key,
+                    contract.output_target_key,
                     selection.snapshot,
                     parser.model_dump(mode="json"),
                     contract.rows_digest,
@@ -166,41 +231,42 @@ class _Builder:
             quarantined_rows=sum(s.quarantined_rows for s in segments) + repeated,
             run_id=run_id,
         )
-        return StagedCandidate(candidate, self._snapshot, contract, self._folders, self._proven)
+        return StagedCandidate(candidate, self._snapshot, contract, self._places, self._proven)
 
     def _segment(self, view: View) -> SegmentEntry:
-        found = self._existing(view.key)
-        if found is not None:
-            return found
-        self._counts.begin(ref for ref in view.inputs if isinstance(ref, BlobRef))
+        drops = [ref for ref in view.inputs if isinstance(ref, BlobRef)]
+        self._counts.begin(drop for drop in drops if drop.digest not in self._watch.refused)
         folder = self._folder / f"segment-{self.written}"
         folder.mkdir(mode=0o700)
         index = write_segment(self._workspace.store, self._contract, view, folder)
         self.written += 1
-        self._folders[index.content] = folder
+        self._places[index.content] = StagedFolder(folder)
         return _entry(index)
 
     def _existing(self, view_key: Digest) -> SegmentEntry | None:
-        """A segment of this recipe that lies in the store, whole: published, held or left over."""
+        """A segment of this recipe that lies in the store, whole, and is not about to be collected."""
         if not self._reuse:
             return None
         prefix = segment_prefix(self._contract.table, view_key)
+        doomed = doomed_names(self._workspace.store)
         for name in self._workspace.store.keys(prefix):
-            folder = self._workspace.store.path(f"{prefix}/{name}")
-            try:
-                entry = _entry(SegmentIndex.from_bytes((folder / INDEX).read_bytes()))
-            except (OSError, ValueError):
+            if f"{prefix}/{name}" in doomed:
                 continue
-            if entry.content in self._proven or is_intact(folder, entry):
-                self._folders[entry.content] = folder
+            place = StoredFolder(self._workspace.store, f"{prefix}/{name}")
+            try:
+                entry = _entry(place.index())
+            except (KeyError, ValueError):
+                continue
+            if entry.content in self._proven or is_intact(place, entry):
+                self._places[entry.content] = place
                 return entry
         return None
 
     def _overlay(self, views: Sequence[View], segments: Sequence[SegmentEntry]) -> SegmentEntry | None:
         """The records that repeat the key of an earlier one, as quarantine rows in a segment of their own."""
-        paths = [self._folders[s.content] / VALID for s in segments]
+        paths = [self._places[s.content].source(VALID) for s in segments]
         repeated: Repeated = {}
-        with open_session("writer", spill_to=self._workspace.store.spill_folder) as session:
+        with open_session("writer", store=self._workspace.store) as session:
             for key in self._contract.unique_keys if paths else ():
                 if _may_repeat(session, self._contract, key, paths):
                     self._find_repeated(session, key, paths, repeated)
@@ -209,7 +275,7 @@ class _Builder:
         return self._write_overlay(overlay_view(self._contract, [view.ref for view in views]), repeated)
 
     def _find_repeated(
-        self, session: duckdb.DuckDBPyConnection, key: Sequence[str], paths: Sequence[Path], repeated: Repeated
+        self, session: duckdb.DuckDBPyConnection, key: Sequence[str], paths: Sequence[str], repeated: Repeated
     ) -> None:
         """Add to `repeated` who repeats `key`, and whom: what comes first in selection order stays."""
         sources = [ref.digest for ref in self._snapshot.inputs]
@@ -217,9 +283,9 @@ class _Builder:
         ordered = f"(SELECT * FROM {parquet_source(paths)} JOIN selection_order USING (_hg_source))"
         query = compile_judgement(self._contract).duplicates_query(ordered, key)
         names = ", ".join(key)
-        for source, number, first_source, first_record in session.execute(
-            f"SELECT _hg_source, _hg_record, first_source, first_record FROM ({query})"
-        ).fetchall():
+        for source, number, first_source, first_record in run_query(
+            session, f"SELECT _hg_source, _hg_record, first_source, first_record FROM ({query})"
+        ):
             where = "this drop" if first_source == source else f"drop {first_source}"
             said = reason(Reason.DUPLICATE_KEY, names, f"record {first_record} of {where} has the same {names}")
             repeated.setdefault(source, {}).setdefault(number, []).append(said)
@@ -228,18 +294,15 @@ class _Builder:
         folder = self._folder / "overlay"
         folder.mkdir(mode=0o700)
         sources = [ref for ref in self._snapshot.inputs if ref.digest in repeated]
-        batches = (
-            batch
-            for ref in sources
-            for batch in quarantine_batches(
-                self._workspace.store,
-                self._contract,
-                view.key,
-                ref,
-                np.array(sorted(repeated[ref.digest]), dtype=np.int64),
-                because=repeated[ref.digest],
-            )
-        )
+
+        def batches(stop: Event) -> Generator[pa.RecordBatch, None, None]:
+            for ref in sources:
+                numbers = np.array(sorted(repeated[ref.digest]), dtype=np.int64)
+                because = repeated[ref.digest]
+                yield from quarantine_batches(
+                    self._workspace.store, self._contract, view.key, ref, numbers, because, stop=stop
+                )
+
         stored = write_quarantine(self._workspace.store, self._contract, batches, folder / QUARANTINE)
         accounts = tuple(
             DropAccount(source=ref, records=0, valid_rows=0, quarantined_rows=len(repeated[ref.digest]))
@@ -247,15 +310,15 @@ class _Builder:
         )
         index = SegmentIndex(view=view.ref, drops=accounts, files=(stored,))
         write_index(index, folder)
-        self._folders[index.content] = folder
+        self._places[index.content] = StagedFolder(folder)
         return _entry(index)
 
 
 def _may_repeat(
-    session: duckdb.DuckDBPyConnection, contract: TableContract, key: Sequence[str], paths: Sequence[Path]
+    session: duckdb.DuckDBPyConnection, contract: TableContract, key: Sequence[str], paths: Sequence[str]
 ) -> bool:
     query = compile_judgement(contract).has_duplicates_query(parquet_source(paths), key)
-    return bool(session.execute(query).fetchall()[0][0])
+    return bool(run_query(session, query)[0][0])
 
 
 def _entry(index: SegmentIndex) -> SegmentEntry:
@@ -272,11 +335,10 @@ def _entry(index: SegmentIndex) -> SegmentEntry:
 @contextmanager
 def _staging(workspace: Workspace, run_id: str) -> Iterator[Path]:
     """A folder of this run's own; whatever is left in it when we are done goes."""
-    folder = workspace.settings.staging / run_id / uuid4().hex
-    folder.mkdir(mode=0o700, parents=True)
     candidate = f"candidate in staging/{run_id}"
     try:
-        yield folder
+        with staged_folder(workspace.settings.staging, run_id) as folder:
+            yield folder
     except OSError as error:
         raise refused_by_disk(candidate, error) from error
     except duckdb.IOException as error:
@@ -284,7 +346,3 @@ def _staging(workspace: Workspace, run_id: str) -> Iterator[Path]:
             raise
         full = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         raise refused_by_disk(candidate, full) from error
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
-        with suppress(OSError):
-            folder.parent.rmdir()  # unless another partition of the run is being staged

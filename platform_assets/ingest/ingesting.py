@@ -11,14 +11,17 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from contracts.commits import Commit
-from contracts.errors import HashgateError
+from contracts.errors import DropError, HashgateError
 from contracts.refs import Digest, digest_json
 from contracts.selection import Selection
 from contracts.table_contract import TableContract
 from platform_assets.ingest.building import build_partition
+from platform_assets.ingest.leftovers import sweep_leftovers
 from platform_assets.ingest.selecting import CaptureReport, capture, scan, select
+from resources.captures import DropChangedError, WithdrawnError
 from resources.dataset_catalogue import register_dataset
 from resources.file_catalogue import ScanReport
+from resources.parser_attempts import IsOver
 from resources.parser_identity import parser_identity
 from resources.workspace import Workspace
 
@@ -75,10 +78,16 @@ def take_in(workspace: Workspace, contract: TableContract, partitions: Sequence[
     Raises:
         SchemaConflictError: The contract's version stands for another schema; nothing was looked at.
     """
+    sweep_leftovers(workspace)
     register_dataset(workspace.store, contract)
     scanned = scan(workspace, contract)
     captured = capture(workspace, contract, partitions)
     return TakenIn(scanned, captured, select(workspace, contract, partitions))
+
+
+def missing_files(taken: TakenIn) -> list[DropError]:
+    """What should have been captured and could not be; not what waits until its writer is done, or was withdrawn."""
+    return [error for error in taken.captured.failed if not isinstance(error, DropChangedError | WithdrawnError)]
 
 
 def run_fingerprint(contract: TableContract, taken: TakenIn, *, force: bool) -> Digest:
@@ -101,11 +110,21 @@ def ingest(
     *,
     run_id: str,
     force: bool = False,
+    is_over: IsOver = lambda _: False,
 ) -> Iterator[Ended]:
     """Build, audit and publish `partitions` in order, one after the other.
 
     A partition that cannot be built is FAILED with the reason and stops no other one, unless the store itself gave
     up (a full or broken disk).
+
+    Args:
+        workspace: The installation.
+        contract: The table's.
+        partitions: Keys.
+        taken: What was found before.
+        run_id: In whose name.
+        force: Build again, even what is unchanged.
+        is_over: Whether the run of an id has ended; asked of runs on other hosts.
 
     Raises:
         StoreError: The store can take nothing more.
@@ -116,7 +135,7 @@ def ingest(
             yield Ended(contract.table, partition, Ending.EMPTY, why=_why_empty(contract, taken))
             continue
         try:
-            yield _ingest_one(workspace, contract, selection, run_id=run_id, force=force)
+            yield _ingest_one(workspace, contract, selection, run_id=run_id, force=force, is_over=is_over)
         except HashgateError as error:
             if error.evidence.get("errno") in _HOPELESS:
                 raise
@@ -124,13 +143,20 @@ def ingest(
 
 
 def _ingest_one(
-    workspace: Workspace, contract: TableContract, selection: Selection, *, run_id: str, force: bool
+    workspace: Workspace,
+    contract: TableContract,
+    selection: Selection,
+    *,
+    run_id: str,
+    force: bool,
+    is_over: IsOver,
 ) -> Ended:
-    result = build_partition(workspace, contract, selection.partition, run_id=run_id, force=force)
+    partition = selection.partition
+    result = build_partition(workspace, contract, partition, run_id=run_id, force=force, is_over=is_over)
     ending = Ending(result.outcome)
     return Ended(
         table=contract.table,
-        partition=selection.partition,
+        partition=partition,
         ending=ending,
         commit=result.commit,
         selection=selection,

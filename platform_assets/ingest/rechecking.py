@@ -9,7 +9,8 @@ from dagster import AssetCheckEvaluation
 
 from contracts.commits import Commit
 from contracts.table_contract import TableContract
-from platform_assets.evidence.verifying import Corruption, verify_table
+from platform_assets.evidence.corruptions import Corruption
+from platform_assets.evidence.verifying import verify_partitions
 from platform_assets.ingest.asset_events import TableKeys, recheck_event
 from platform_assets.ingest.telling import stored_materializations
 from resources.workspace import Workspace
@@ -33,13 +34,19 @@ def recheck(
     for partition in partitions:
         if partition not in targets:
             continue
-        found = verify_table(workspace, contract, [partition]).corruptions
+        found = verify_partitions(workspace, contract.table, [partition]).corruptions
         head = _head(workspace, contract, partition, found)
         for gate in gates:
-            mine = [c for c in found if (c.subject if c.subject in gates else "integrity") == gate]
+            mine = [c for c in found if _gate_of(c, gates) == gate]
             yield recheck_event(
                 keys, partition, gate, [(c.subject, c.problem, c.fix) for c in mine], head, targets[partition]
             )
+
+
+def _gate_of(corruption: Corruption, gates: Collection[str]) -> str:
+    """Whose it is to tell."""
+    judged = corruption.subject.removeprefix("gate ")
+    return judged if judged in gates else "integrity"
 
 
 def _head(workspace: Workspace, contract: TableContract, partition: str, found: Sequence[Corruption]) -> Commit | None:

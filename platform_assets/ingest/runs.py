@@ -6,9 +6,9 @@ import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from uuid import uuid4
 
 import dagster as dg
-from dagster._core.errors import DagsterExecutionInterruptedError
 from dagster._core.instance.ref import InstanceRef
 
 from contracts.errors import HashgateError
@@ -16,14 +16,14 @@ from contracts.partitions import keys_between
 from contracts.table_contract import Partitioning, TableContract
 from platform_assets.ingest.ingesting import Ended, Ending, TakenIn
 from platform_assets.ingest.planning import PartitionState, partition_statuses
+from platform_assets.ingest.run_cancels import heeding_cancels
+from platform_assets.ingest.run_outcomes import beginning_tags, report_aborted
 from platform_assets.ingest.selecting import scan
 from platform_assets.ingest.table_assets import IngestListener, job_name, operation_name, table_assets
 from resources.dagster_resources import WorkspaceResource
 from resources.gated_io_manager import GatedIOManager
 from resources.settings import Settings
 from resources.workspace import Workspace
-
-_INTERRUPTED = DagsterExecutionInterruptedError.__name__
 
 RANGE_START_TAG = "dagster/asset_partition_range_start"
 RANGE_END_TAG = "dagster/asset_partition_range_end"
@@ -40,6 +40,8 @@ class Ingestion:
     """One a partition, in order."""
     run_ids: tuple[str, ...]
     """Dagster's runs, one a contiguous range."""
+    aborted_run_ids: tuple[str, ...] = ()
+    """Earlier runs that were found dead, and are recorded as aborted now."""
 
 
 class DefectiveRunError(RuntimeError):
@@ -54,6 +56,7 @@ class _Told(IngestListener):
     on_ended: OnEnded | None
     all_ended: list[Ended] = field(default_factory=list)
     error: HashgateError | None = None
+    interruption: BaseException | None = None
 
     def taken_in(self, taken: TakenIn) -> None:
         if self.on_taken_in is not None:
@@ -66,6 +69,9 @@ class _Told(IngestListener):
 
     def gave_up(self, error: HashgateError) -> None:
         self.error = error
+
+    def stopped(self, interruption: BaseException) -> None:
+        self.interruption = interruption
 
 
 def run_ingest(
@@ -93,7 +99,8 @@ def run_ingest(
         HashgateError: The run could not go on (no drop folder, a full disk); what was published stays.
         UsageError: There is no such table or partition.
         DefectiveRunError: It failed in a way that nobody foresaw; its log in Dagster has the traceback.
-        KeyboardInterrupt: Ctrl-C; the run is recorded as failed, and what was published stays.
+        KeyboardInterrupt: Ctrl-C, or somebody terminated the run in Dagster; it is recorded as canceled, and what was
+            published stays. Where it met a commit, a note on it says which came first.
     """
     contract = workspace.contract(table)
     if instance is None:
@@ -101,6 +108,7 @@ def run_ingest(
             return run_ingest(
                 workspace, table, partitions, instance=own, force=force, on_taken_in=on_taken_in, on_ended=on_ended
             )
+    aborted = report_aborted(instance)
     told = _Told(on_taken_in, on_ended)
     job = _job(workspace, contract, told)
     run_ids = []
@@ -112,10 +120,13 @@ def run_ingest(
     for keys in contiguous_ranges(contract.partitioning, wanted):
         result = _execute(job, contract, instance, keys, force=force)
         run_ids.append(result.run_id)
+        if result.dagster_run.status is dg.DagsterRunStatus.CANCELED:
+            raise _interrupted(told.interruption)
         if told.error is not None:
             raise told.error
         _raise_defect(result)
-    return Ingestion(tuple(sorted(told.all_ended, key=lambda ended: ended.partition)), tuple(run_ids))
+    ended = tuple(sorted(told.all_ended, key=lambda ended: ended.partition))
+    return Ingestion(ended, tuple(run_ids), tuple(aborted))
 
 
 def _up_to_date(workspace: Workspace, contract: TableContract, partitions: Sequence[str]) -> list[Ended]:
@@ -168,19 +179,27 @@ def _job(workspace: Workspace, contract: TableContract, listener: IngestListener
 def _execute(
     job: dg.JobDefinition, contract: TableContract, instance: dg.DagsterInstance, keys: Sequence[str], *, force: bool
 ) -> dg.ExecuteInProcessResult:
-    try:
+    run_id = str(uuid4())
+    with heeding_cancels(instance, run_id):
         return job.execute_in_process(
             instance=instance,
+            run_id=run_id,
             raise_on_error=False,
-            tags={RANGE_START_TAG: keys[0], RANGE_END_TAG: keys[-1]},
+            # from its creation on: a process that is killed early is found out, too
+            tags={RANGE_START_TAG: keys[0], RANGE_END_TAG: keys[-1]} | beginning_tags(),
             run_config={
                 "ops": {operation_name(contract.table): {"config": {"force": force}}},
                 # whoever called shows what is worth showing; all of it is in the run's log
                 "loggers": {"console": {"config": {"log_level": "CRITICAL"}}},
             },
         )
-    except DagsterExecutionInterruptedError:
-        raise KeyboardInterrupt from None
+
+
+def _interrupted(by: BaseException | None) -> KeyboardInterrupt:
+    interrupt = KeyboardInterrupt()
+    for note in getattr(by, "__notes__", ()):
+        interrupt.add_note(note)
+    return interrupt
 
 
 def _raise_defect(result: dg.ExecuteInProcessResult) -> None:
@@ -188,8 +207,6 @@ def _raise_defect(result: dg.ExecuteInProcessResult) -> None:
     for event in result.all_events:
         if event.is_step_failure and event.step_failure_data.user_failure_data is None:
             error = event.step_failure_data.error
-            if error is not None and _INTERRUPTED in error.to_string():  # DuckDB wraps what its streams raise
-                raise KeyboardInterrupt
             cause = error.cause or error if error is not None else None
             said = cause.message.strip() if cause else "for an unknown reason"
             msg = f"run {result.run_id} failed: {said}. Its log is in Dagster."

@@ -1,20 +1,34 @@
-"""Scan, capture, select: which drops a partition is built from, decided once and frozen."""
+"""Scan, capture, select: which drops a partition is built from, decided once and frozen.
+
+A person's withdrawal of a drop is part of the same record: it is logged as the arrivals are, and every selection frozen
+later does without the drop.
+"""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from contracts.canonical import canonical_bytes
-from contracts.errors import DropError
+from contracts.errors import DropError, StoreError
 from contracts.partitions import NoKey, partition_keys_of
-from contracts.selection import CapturedDrop, Selection, SelectionSnapshot, freeze, newest_by_path
+from contracts.refs import Digest
+from contracts.selection import (
+    CaptureBatch,
+    CapturedDrop,
+    Decision,
+    Selection,
+    SelectionSnapshot,
+    Selector,
+    choose,
+    freeze,
+)
 from contracts.table_contract import TableContract
-from resources.captures import capture_file, get_blob, put_blob
+from resources.captures import Captured, capture_file, get_blob, put_blob
+from resources.doomed_lists import doomed_names, next_list_number
 from resources.drop_folder import ListedFile, is_being_written, list_drops
 from resources.file_catalogue import KnownFile, ScanReport, stamp_text
-from resources.table_reader import numbered_key
+from resources.table_reader import selection_chain
 from resources.workspace import Workspace
 
 BATCH_DROPS = 1000
@@ -50,27 +64,46 @@ def capture(workspace: Workspace, contract: TableContract, partitions: Iterable[
         f for f in workspace.catalogue.files(contract.table, to_capture=True) if wanted is None or f.partition in wanted
     ]
     resting, waiting = _part_resting(workspace, files)
+    keys = {f.path: f.partition for f in files}
     captured, failed = 0, []
     for start in range(0, len(resting), BATCH_DROPS):
-        done, errors = _capture_batch(workspace, contract.table, resting[start : start + BATCH_DROPS])
+        done, errors = _capture_batch(workspace, contract.table, resting[start : start + BATCH_DROPS], keys)
         captured += done
         failed += errors
     return CaptureReport(captured, tuple(waiting), tuple(failed))
 
 
 def select(workspace: Workspace, contract: TableContract, partitions: Sequence[str]) -> dict[str, Selection]:
-    """Freeze what `partitions` are built from. Partitions without a single drop are left out.
+    """Freeze what `partitions` are built from. Partitions that no drop ever came for are left out.
 
-    A selection that says the same as the one before it is that one: nothing is written.
+    A selection that says the same as the one before it is that one, unless a withdrawal came between: a version built
+    from it has to count as later than one that knows nothing of the withdrawal.
     """
     _catch_up(workspace, contract.table)
     cutoff = workspace.catalogue.newest_sequence(contract.table)
     captures = workspace.catalogue.captures(contract.table, partitions)
-    return {
-        key: _freeze(workspace, contract.table, key, newest_by_path(captures[key], cutoff), cutoff)
-        for key in partitions
-        if key in captures
-    }
+    return {key: _freeze(workspace, contract, key, captures[key], cutoff) for key in partitions if key in captures}
+
+
+def withdraw(workspace: Workspace, table: str, drops: Sequence[CapturedDrop], decision: Decision) -> CaptureBatch:
+    """Log that captured drops do not count from now on, or, where they are withdrawn, that they count again.
+
+    Args:
+        workspace: The installation.
+        table: Whose drops they are.
+        drops: As they are to be logged: `withdrawn` or not, all alike.
+        decision: Whose it was.
+
+    Returns:
+        The batch that says so; its sequence is later than all that was captured before.
+    """
+    while True:
+        _catch_up(workspace, table)
+        sequence = workspace.catalogue.newest_sequence(table) + 1
+        batch = workspace.capture_log.append(table, sequence, drops, workspace.now(), decision)
+        if batch is not None:
+            workspace.catalogue.index_captures(batch)
+            return batch
 
 
 def load_snapshot(workspace: Workspace, selection: Selection) -> SelectionSnapshot:
@@ -128,33 +161,70 @@ def _size_and_times(listed: ListedFile) -> tuple[int, int, int] | None:
     return status.st_size, status.st_mtime_ns, status.st_ctime_ns
 
 
-def _capture_batch(workspace: Workspace, table: str, files: Sequence[ListedFile]) -> tuple[int, list[DropError]]:
-    partitions = {f.path: f.partition for f in workspace.catalogue.files(table, to_capture=True)}
-    taken: list[tuple[CapturedDrop, str]] = []
+def _capture_batch(
+    workspace: Workspace, table: str, files: Sequence[ListedFile], partitions: Mapping[str, str | None]
+) -> tuple[int, list[DropError]]:
+    refused = workspace.catalogue.withdrawn(table)
+    done = 0
     failed: list[DropError] = []
+    while files:
+        lists = next_list_number(workspace.store)
+        taken, errors = _take(workspace, files, refused)
+        failed += errors
+        gone = _collected_meanwhile(workspace, [captured.key for _, captured in taken], lists)
+        safe = [(listed, captured) for listed, captured in taken if captured.key not in gone]
+        drops = [_captured_drop(listed, captured, partitions[listed.path]) for listed, captured in safe]
+        _log(workspace, table, drops)
+        stamps = [(listed.path, stamp_text(captured.stamp)) for listed, captured in safe]
+        workspace.catalogue.mark_captured(table, stamps)
+        done += len(safe)
+        files = [listed for listed, captured in taken if captured.key in gone]
+    return done, failed
+
+
+def _collected_meanwhile(workspace: Workspace, keys: Sequence[str], lists: int) -> set[str]:
+    """The last look before the log names what was taken: of `keys`, what a collector has doomed or removed since.
+
+    Args:
+        workspace: The installation.
+        keys: Where blobs were found or put.
+        lists: The number that the next of the collector's lists had before that.
+    """
+    if next_list_number(workspace.store) == lists:
+        return set()
+    doomed = doomed_names(workspace.store)
+    return {key for key in keys if key in doomed or not workspace.store.exists(key)}
+
+
+def _take(
+    workspace: Workspace, files: Sequence[ListedFile], refused: frozenset[Digest]
+) -> tuple[list[tuple[ListedFile, Captured]], list[DropError]]:
+    taken: list[tuple[ListedFile, Captured]] = []
+    failed: list[DropError] = []
+    doomed = doomed_names(workspace.store)
     for listed in files:
         try:
-            captured = capture_file(workspace.store, listed)
+            taken.append((listed, capture_file(workspace.store, listed, doomed=doomed, withdrawn=refused)))
         except DropError as error:
             failed.append(error)
-            continue
-        drop = CapturedDrop(
-            path=listed.path,
-            partition=partitions[listed.path],
-            digest=captured.ref.digest,
-            size_bytes=captured.ref.size_bytes,
-        )
-        taken.append((drop, stamp_text(captured.stamp)))
-    _log(workspace, table, [drop for drop, _ in taken])
-    workspace.catalogue.mark_captured(table, [(drop.path, stamp) for drop, stamp in taken])
-    return len(taken), failed
+    return taken, failed
+
+
+def _captured_drop(listed: ListedFile, captured: Captured, partition: str | None) -> CapturedDrop:
+    return CapturedDrop(
+        path=listed.path,
+        partition=partition,
+        digest=captured.ref.digest,
+        size_bytes=captured.ref.size_bytes,
+    )
 
 
 def _log(workspace: Workspace, table: str, drops: Sequence[CapturedDrop]) -> None:
     """Append what the log does not say yet; when another process takes the number, look again at what is new."""
     while True:
         _catch_up(workspace, table)
-        news = [d for d in drops if workspace.catalogue.newest_capture(table, d.path) != d.digest]
+        newest = workspace.catalogue.newest_captures(table, [d.path for d in drops])
+        news = [d for d in drops if newest.get(d.path) != d.digest]
         if not news:
             return
         sequence = workspace.catalogue.newest_sequence(table) + 1
@@ -164,22 +234,47 @@ def _log(workspace: Workspace, table: str, drops: Sequence[CapturedDrop]) -> Non
             return
 
 
-def _freeze(workspace: Workspace, table: str, partition: str, drops: Sequence[CapturedDrop], cutoff: int) -> Selection:
-    snapshot, selected = freeze(drops)
+def _freeze(
+    workspace: Workspace,
+    contract: TableContract,
+    partition: str,
+    captures: Sequence[tuple[int, CapturedDrop]],
+    cutoff: int,
+) -> Selection:
+    selector = Selector.of(contract.sink_mode)
+    snapshot, selected = freeze(choose(selector, captures, cutoff), selector)
+    withdrawn_at = max((sequence for sequence, drop in captures if drop.withdrawn), default=0)
+    chain = selection_chain(workspace.store, contract.table, partition)
     while True:
-        before = workspace.reader.selection(table, partition)
-        if before is not None and (before.snapshot, before.drops) == (snapshot.digest, selected):
+        before = chain.last()
+        same = before is not None and (before.snapshot, before.drops) == (snapshot.digest, selected)
+        if before is not None and same and before.cutoff >= withdrawn_at:
+            _secure(workspace, snapshot)
             return before
+        number = 1 if before is None else before.number + 1
         put_blob(workspace.store, snapshot.to_bytes())
-        selection = Selection(
-            table=table,
-            partition=partition,
-            number=1 if before is None else before.number + 1,
-            cutoff=cutoff,
-            snapshot=snapshot.digest,
-            drops=selected,
-            frozen_at=workspace.now(),
-        )
-        key = numbered_key(table, "selections", partition, selection.number)
-        if workspace.store.put_if_absent(key, canonical_bytes(selection.model_dump(mode="json"))):
-            return selection
+
+        def selection(parent: Digest | None, number: int = number) -> Selection:
+            return Selection(
+                table=contract.table,
+                partition=partition,
+                number=number,
+                parent=parent,
+                selector=selector,
+                cutoff=cutoff,
+                snapshot=snapshot.digest,
+                drops=selected,
+                frozen_at=workspace.now(),
+            )
+
+        frozen = chain.append(number, selection)
+        if frozen is not None:
+            return frozen
+
+
+def _secure(workspace: Workspace, snapshot: SelectionSnapshot) -> None:
+    """Write frozen inputs down again that were lost or damaged since: they follow from what was captured."""
+    try:
+        get_blob(workspace.store, snapshot.digest)
+    except StoreError:
+        put_blob(workspace.store, snapshot.to_bytes())

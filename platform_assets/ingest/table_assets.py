@@ -14,20 +14,27 @@ asset (the report) has two parents: `TimeWindowPartitionsSubset` has an `__eq__`
 import time
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import dagster as dg
 from dagster import AssetCheckEvaluation, AssetMaterialization
 from dagster._core.definitions.source_asset import SYSTEM_METADATA_KEY_SOURCE_ASSET_OBSERVATION as NOTHING_TO_RECORD
+from dagster._core.errors import DagsterExecutionInterruptedError
 
-from contracts.errors import HashgateError
-from contracts.gates import GATES
+from contracts.errors import DropError, HashgateError
 from contracts.refs import hex_of
 from contracts.table_contract import TableContract
 from platform_assets.ingest.asset_events import CONTRACT_TAG, TableKeys, failure_events, selection_event, visible
-from platform_assets.ingest.ingesting import Ended, Ending, TakenIn, ingest, run_fingerprint, take_in
+from platform_assets.ingest.ingesting import Ended, Ending, TakenIn, ingest, missing_files, run_fingerprint, take_in
 from platform_assets.ingest.partition_calendars import partitions_of
 from platform_assets.ingest.rechecking import recheck
+from platform_assets.ingest.run_outcomes import (
+    OUTCOME_TAG,
+    RunOutcome,
+    beginning_tags,
+    outcome_of,
+    stopped_outcome,
+)
 from platform_assets.ingest.table_specs import gate_specs, table_specs
 from platform_assets.ingest.telling import tell, told_versions
 from resources.dagster_resources import WorkspaceResource
@@ -66,6 +73,9 @@ class IngestListener:
 
     def gave_up(self, error: HashgateError) -> None:
         """The run cannot go on."""
+
+    def stopped(self, interruption: BaseException) -> None:
+        """Somebody stopped the run. Where that met a commit, a note on it says which came first."""
 
 
 def table_assets(contract: TableContract) -> dg.Definitions:
@@ -122,15 +132,24 @@ def _assets(contract: TableContract) -> dg.AssetsDefinition:
                 yield from _checks_alone(context, contract, workspace.open())
         except HashgateError as error:
             listener.gave_up(error)
+            _tell_outcome(context, RunOutcome.FAILED)
             raise dg.Failure(description=visible(str(error), 4000), allow_retries=False) from None
+        except (KeyboardInterrupt, DagsterExecutionInterruptedError) as interruption:
+            listener.stopped(interruption)
+            _tell_outcome(context, stopped_outcome(context.instance, context.run.run_id))
+            raise
 
     return ingest_partitions
+
+
+def _tell_outcome(context: dg.AssetExecutionContext, outcome: RunOutcome) -> None:
+    context.instance.add_run_tags(context.run.run_id, {OUTCOME_TAG: outcome.value})
 
 
 def _checks_alone(
     context: dg.AssetExecutionContext, contract: TableContract, workspace: Workspace
 ) -> Iterator[IngestEvent]:
-    gates = [gate for gate in GATES if gate in {key.name for key in context.selected_asset_check_keys}]
+    gates = [gate for gate in contract.gates if gate in {key.name for key in context.selected_asset_check_keys}]
     partitions = list(context.partition_keys)
     yield from recheck(context.instance, workspace, contract, partitions, gates, context.run.run_id)
     for name in context.op_execution_context.selected_output_names:
@@ -179,6 +198,7 @@ class _Run:
         Raises:
             dg.Failure: Something is held, failed, or there was nothing to do at all; what was published stays.
         """
+        self._context.instance.add_run_tags(self._context.run.run_id, beginning_tags())
         taken = take_in(self._workspace, self._contract, self._partitions)
         self._say_what_was_found(taken)
         self._listener.taken_in(taken)
@@ -187,11 +207,15 @@ class _Run:
         self._context.instance.add_run_tags(self._context.run.run_id, tag)
         told, selected = self._told(self._keys.report), self._told(self._keys.selection)
         run_id = self._context.run.run_id
-        ended = ingest(self._workspace, self._contract, self._partitions, taken, run_id=run_id, force=force)
-        for batch in self._in_batches(ended):
+        about: dict[str, Any] = {"run_id": run_id, "force": force, "is_over": self._is_over}
+        for batch in self._in_batches(ingest(self._workspace, self._contract, self._partitions, taken, **about)):
             yield from self._record(batch, told, selected)
-        self._fail_if_not_all_well()
+        self._fail_if_not_all_well(missing_files(taken))
         yield from self._hand_on(readable=all(ended.ending.is_readable for ended in self._all))
+
+    def _is_over(self, run_id: str) -> bool:
+        run = self._context.instance.get_run_by_id(run_id)
+        return run is not None and run.is_finished
 
     def _told(self, key: dg.AssetKey) -> Mapping[str, str]:
         """What need not be told again; all of it in a backfill, which counts what its own runs told as done."""
@@ -224,7 +248,7 @@ class _Run:
         yield from tell(instance, self._workspace, self._contract, commits, run_id, known=told)
         for ended in batch:
             if ended.ending is Ending.FAILED:
-                yield from failure_events(self._keys, ended.partition, GATES, ended.why)
+                yield from failure_events(self._keys, ended.partition, self._contract.gates, ended.why)
 
     def _say_what_was_found(self, taken: TakenIn) -> None:
         scanned, captured, log = taken.scanned, taken.captured, self._context.log
@@ -242,12 +266,14 @@ class _Run:
         for failure in captured.failed[:FAILURES_NAMED]:
             log.warning("%s", visible(str(failure)))
 
-    def _fail_if_not_all_well(self) -> None:
-        bad = [e for e in self._all if e.ending in {Ending.HELD, Ending.FAILED}]
+    def _fail_if_not_all_well(self, not_captured: Sequence[DropError]) -> None:
+        outcome = outcome_of(self._all, len(not_captured))
         empty = [e for e in self._all if e.ending is Ending.EMPTY]
-        if bad:
-            raise dg.Failure(description=self._summary(bad), allow_retries=False)
-        if len(self._all) == 1 and empty:
+        nothing = len(self._all) == len(empty) == 1
+        _tell_outcome(self._context, RunOutcome.FAILED if nothing else outcome)
+        if outcome is not RunOutcome.COMPLETE:
+            raise dg.Failure(description=self._summary(outcome, not_captured), allow_retries=False)
+        if nothing:
             partition, why = f"{self._contract.table}[{empty[0].partition}]", visible(empty[0].why)
             said = f"{partition} has nothing to ingest: {why}. Drop a file and run it again."
             raise dg.Failure(description=said, allow_retries=False)
@@ -255,16 +281,19 @@ class _Run:
             said = "%d of %d partitions have no drop and were left out: %s"
             self._context.log.warning(said, len(empty), len(self._all), _some_of(empty))
 
-    def _summary(self, bad: Sequence[Ended]) -> str:
+    def _summary(self, outcome: RunOutcome, not_captured: Sequence[DropError]) -> str:
+        """The outcome, how many partitions ended how, and what is missing by name."""
+        bad = [e for e in self._all if e.ending in {Ending.HELD, Ending.FAILED}]
         counts = {ending: sum(e.ending is ending for e in self._all) for ending in Ending}
         head = ", ".join(f"{count} {ending}" for ending, count in counts.items() if count)
         lines = [f"{e.partition} is {e.ending}: {visible(e.why)}" for e in bad[:FAILURES_NAMED]]
-        more = (
-            [f"and {len(bad) - FAILURES_NAMED} more: {_some_of(bad[FAILURES_NAMED:])}"]
-            if len(bad) > FAILURES_NAMED
-            else []
-        )
-        return "\n".join([f"{self._contract.table}: {head}. What was published stays published.", *lines, *more])
+        if len(bad) > FAILURES_NAMED:
+            lines.append(f"and {len(bad) - FAILURES_NAMED} more: {_some_of(bad[FAILURES_NAMED:])}")
+        lines += [f"not captured: {visible(str(error))}" for error in not_captured[:FAILURES_NAMED]]
+        if len(not_captured) > FAILURES_NAMED:
+            lines.append(f"and {len(not_captured) - FAILURES_NAMED} more files")
+        stays = "What was published stays published."
+        return "\n".join([f"{outcome}: {self._contract.table}: {head}. {stays}", *lines])
 
     def _hand_on(self, *, readable: bool) -> Iterator[dg.Output[AlreadyPublished | None]]:
         """Let assets further down run in this very run if all partitions are `readable`; checks need their output.

@@ -8,8 +8,8 @@ from typing import Any
 
 import dagster as dg
 
-from contracts.gates import GATES
-from contracts.selection import SELECTOR
+from contracts.gates import SINKS_GATE
+from contracts.selection import Selector
 from contracts.table_contract import EXTRA_COLUMN, Column, TableContract
 from platform_assets.ingest.asset_events import (
     COLUMN_SCHEMA,
@@ -34,7 +34,7 @@ def table_specs(contract: TableContract, partitions: dg.PartitionsDefinition[str
         partitions,
         f"The drops of {name} that each partition is built from, frozen in order, by digest.",
         kinds={contract.server.format.kind},
-        code_version=SELECTOR,
+        code_version=Selector.of(contract.sink_mode).value,
         metadata={"contract": dg.MetadataValue.path(contract.source), "drops": contract.server.path},
     )
     validated = _spec(
@@ -43,7 +43,7 @@ def table_specs(contract: TableContract, partitions: dg.PartitionsDefinition[str
         partitions,
         f"The rows of {name} that keep the contract; readable once all gates passed.",
         deps=[keys.selection],
-        kinds={"parquet", "duckdb"},
+        kinds={"parquet", "duckdb", *contract.sinks},
         code_version=version,
         metadata=_promise(contract),
     )
@@ -74,7 +74,7 @@ def gate_specs(contract: TableContract, partitions: dg.PartitionsDefinition[str]
     validated = TableKeys(contract.table).validated
     return [
         dg.AssetCheckSpec(gate, asset=validated, description=_GATES[gate], blocking=True, partitions_def=partitions)
-        for gate in GATES
+        for gate in contract.gates
     ]
 
 
@@ -111,6 +111,7 @@ _GATES = {
     "quarantine, each once.",
     "contract": "The Parquet files have the contract's columns, in order and type, and lineage on every row.",
     "quality": "The quarantine is within its budget, keys are unique, and the contract's rules over the set hold.",
+    SINKS_GATE: "Every file in another format than Parquet, read back, has exactly the rows of the Parquet files.",
 }
 
 

@@ -60,18 +60,18 @@ def tell(
             are: a run that plans a check and gives no verdict makes Dagster forget the one before.
     """
     keys = TableKeys(contract.table)
-    published = [commit for commit in commits if commit.kind == "publish"]
+    published = [commit for commit in commits if not commit.is_held]
     untold = [commit for commit in published if (known or {}).get(commit.candidate.partition) != commit.digest]
     for commit in untold:
         place = numbered_key(contract.table, "commits", commit.candidate.partition, commit.number)
-        yield from version_events(keys, commit, workspace.store.path(place).as_uri())
+        yield from version_events(keys, commit, workspace.store.uri(place))
     targets = stored_materializations(
         instance, workspace, keys, [commit.candidate.partition for commit in published], run_id
     )
     reports = list(write_reports(workspace, contract, commits))
     for commit, report in zip(commits, reports, strict=True):
-        target = targets.get(commit.candidate.partition) if commit.kind == "publish" else None
-        yield from check_events(keys, commit, first_offending(workspace, commit), report, target)
+        target = targets.get(commit.candidate.partition) if not commit.is_held else None
+        yield from check_events(keys, commit, contract.gates, first_offending(workspace, commit), report, target)
     for commit, report in zip(commits, reports, strict=True):
         if commit in untold:
             yield report_event(keys, commit, report)

@@ -7,18 +7,16 @@ see otherwise; of a version that has a report nothing is read again.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 from typing import Any
 
 import duckdb
 from pydantic import ValidationError
 
-from contracts.canonical import parse_json
 from contracts.commits import Candidate, Commit, SegmentEntry
 from contracts.duckdb_syntax import literal, quoted
 from contracts.errors import DigestMismatchError, StoreError
 from contracts.reasons import Reason
-from contracts.refs import Digest, Frozen, hex_of
+from contracts.refs import Digest, Frozen, digest_bytes, hex_of
 from contracts.report_document import (
     DROPS_SHOWN,
     EXAMPLES_SHOWN,
@@ -43,8 +41,10 @@ from contracts.table_contract import LINEAGE_COLUMNS, TableContract
 from platform_assets.reports.profile import profile_table
 from platform_assets.reports.report_page import render_markdown, render_page
 from resources.captures import get_blob
-from resources.duckdb_session import open_session, parquet_source
-from resources.table_reader import INDEX, PublishedFiles, numbered_key, segment_prefix, table_prefix
+from resources.duckdb_session import open_session, parquet_source, run_query
+from resources.object_store import ObjectStore
+from resources.segment_places import is_remote, sources_size
+from resources.table_reader import INDEX, PublishedFiles, numbered_key, table_prefix
 from resources.workspace import Workspace
 
 LOADED_BYTES = 16 << 20
@@ -56,8 +56,9 @@ class ReportRef(Frozen):
 
     html_key: str
     json_key: str
-    html_path: Path
-    json_path: Path
+    html_place: str
+    """A path, or the address in a remote store."""
+    json_place: str
     markdown: str
 
 
@@ -96,16 +97,18 @@ def write_reports(workspace: Workspace, contract: TableContract, commits: Sequen
             yield _reference(workspace, commit, _stored_report(workspace, commit))
             continue
         report, prefix = next(computed), report_prefix(commit)
+        page = render_page(report).encode()
+        report = report.model_copy(update={"page": digest_bytes(page)})
         # JSON comes last: where it is, the page is, too
-        workspace.store.put_if_absent(f"{prefix}/report.html", render_page(report).encode())
-        workspace.store.put_if_absent(f"{prefix}/report.json", report.to_bytes())
+        _put(workspace.store, f"{prefix}/report.html", page)
+        _put(workspace.store, f"{prefix}/report.json", report.to_bytes())
         yield _reference(workspace, commit, report)
 
 
 def _compute(workspace: Workspace, contract: TableContract, commits: Sequence[Commit]) -> Iterator[Report]:
     """Open all versions at once, then report on one after the other."""
     opened = workspace.reader.open_commits(commits) if commits else []
-    with open_session(spill_to=workspace.store.spill_folder) as session:
+    with open_session(store=workspace.store) as session:
         for files in opened:
             yield compute_report(workspace, contract, files, session)
 
@@ -126,7 +129,7 @@ def compute_report(
         version=None if commit.kind == "held" else commit.number,
         committed_at=commit.committed_at,
         description=_one_line(contract.description),
-        contract=ContractFacts(**candidate.contract.model_dump(exclude={"table_schema"})),
+        contract=ContractFacts(**candidate.contract.model_dump(exclude={"table_schema", "sinks"})),
         flow=_flow(workspace, candidate, selection, snapshot, contract.quarantine_budget if same_contract else None),
         quarantine_reasons=len(groups),
         quarantine=tuple(groups[:QUARANTINE_GROUPS_SHOWN]),
@@ -172,29 +175,36 @@ def _accounts(workspace: Workspace, candidate: Candidate) -> dict[Digest, dict[s
 
 
 def _index(workspace: Workspace, table: str, entry: SegmentEntry) -> tuple[DropAccount, ...]:
-    key = f"{segment_prefix(table, entry.view_key, entry.content)}/{INDEX}"
-    index = SegmentIndex.from_bytes(_get(workspace, key))
-    if index.content != entry.content:
-        raise DigestMismatchError(subject=key, expected=entry.content, observed=index.content)
-    return index.drops
+    key = f"{workspace.reader.segment_place(table, entry).prefix}/{INDEX}"
+    data = _get(workspace, key)
+    observed = digest_bytes(data)
+    if observed != entry.content:
+        raise DigestMismatchError(subject=key, expected=entry.content, observed=observed)
+    return SegmentIndex.from_bytes(data).drops
 
 
 def _selection(workspace: Workspace, candidate: Candidate) -> Selection:
     key = numbered_key(candidate.table, "selections", candidate.partition, candidate.selection_number)
-    selection = Selection.model_validate(parse_json(_get(workspace, key)))
+    data = _get(workspace, key)
+    try:
+        selection = Selection.from_bytes(data)
+    except ValueError as error:
+        msg = f"{key}: {str(error).partition(chr(10))[0]}. Restore the object from a backup of the store."
+        raise StoreError(msg, key=key) from error
     if selection.snapshot != candidate.snapshot:
         raise DigestMismatchError(subject=key, expected=candidate.snapshot, observed=selection.snapshot)
     return selection
 
 
 def _quarantine(
-    session: duckdb.DuckDBPyConnection, paths: list[Path], drops: Sequence[SelectedDrop]
+    session: duckdb.DuckDBPyConnection, paths: list[str], drops: Sequence[SelectedDrop]
 ) -> list[QuarantineGroup]:
     """Refused records by reason, each with its first examples; `drops` in selection order."""
     if not paths:
         return []
     order = "[" + ", ".join(literal(drop.digest) for drop in drops) + "]"
-    found = session.execute(
+    found = run_query(
+        session,
         f"""
         WITH refused AS (
             SELECT _hg_source AS source, _hg_record AS record, byte_start, byte_end,
@@ -211,8 +221,8 @@ def _quarantine(
                    row(place, record, reason.message, reason.value), {EXAMPLES_SHOWN}
                ) AS examples
         FROM refused GROUP BY ALL ORDER BY records DESC, code, "column", rule
-        """
-    ).fetchall()
+        """,
+    )
     return [_group(*row) for row in found]
 
 
@@ -264,9 +274,10 @@ def _profile(session: duckdb.DuckDBPyConnection, contract: TableContract, files:
     rows = f"SELECT {names} FROM {parquet_source(list(files.valid))} AS valid"
     if files.overlay:
         rows += f" ANTI JOIN {parquet_source(list(files.overlay))} AS overlay USING (_hg_source, _hg_record)"
-    loaded = sum(path.stat().st_size for path in files.valid) <= LOADED_BYTES
-    session.execute(
-        f"CREATE OR REPLACE TEMP {'TABLE' if loaded else 'VIEW'} {'loaded' if loaded else 'read'} AS {rows}"
+    loaded = sources_size(files.valid) <= LOADED_BYTES
+    run_query(
+        session,
+        f"CREATE OR REPLACE TEMP {'TABLE' if loaded else 'VIEW'} {'loaded' if loaded else 'read'} AS {rows}",
     )
     descriptions = {column.name: _one_line(column.description) for column in contract.columns}
     profile = profile_table(session, "loaded" if loaded else "read", columns, descriptions)
@@ -308,6 +319,13 @@ def _one_line(prose: str) -> str:
     return " ".join(prose.split())
 
 
+def _put(store: ObjectStore, key: str, data: bytes) -> None:
+    """Write one of a report's two files; the one of an earlier attempt that came no further is put aside."""
+    if not store.put_if_absent(key, data) and store.get(key) != data:
+        store.put_aside(key)
+        store.put_if_absent(key, data)
+
+
 def _is_written(workspace: Workspace, commit: Commit) -> bool:
     prefix = report_prefix(commit)
     return all(workspace.store.exists(f"{prefix}/{name}") for name in ("report.json", "report.html"))
@@ -328,10 +346,15 @@ def _reference(workspace: Workspace, commit: Commit, report: Report) -> ReportRe
     return ReportRef(
         html_key=html,
         json_key=json,
-        html_path=store.path(html),
-        json_path=store.path(json),
+        html_place=_place(store, html),
+        json_place=_place(store, json),
         markdown=render_markdown(report),
     )
+
+
+def _place(store: ObjectStore, key: str) -> str:
+    """Where people find it: a path on this machine, or an address."""
+    return store.uri(key) if is_remote(store.url(key)) else store.url(key)
 
 
 def _get(workspace: Workspace, key: str) -> bytes:

@@ -29,6 +29,7 @@ from contracts.report_document import (
     Sample,
     TopValue,
 )
+from resources.duckdb_session import interruptibly, run_query
 
 COUNTED_VALUES = 20_000
 """Columns of up to this many distinct values are counted value by value."""
@@ -125,7 +126,7 @@ def profile_table(
         columns: Name to DuckDB type, in the order of the result.
         descriptions: What the contract says about columns, by name.
     """
-    rows = int(session.execute(f"SELECT count(*) FROM {relation}").fetchall()[0][0])
+    rows = int(run_query(session, f"SELECT count(*) FROM {relation}")[0][0])
     overviews = {} if rows <= COUNTED_VALUES else _overviews(session, relation, columns)
     few = [name for name in columns if name not in overviews or overviews[name].distinct <= COUNTED_VALUES]
     facts: dict[str, dict[str, Any]] = {}
@@ -149,7 +150,7 @@ def _tallies(session: duckdb.DuckDBPyConnection, relation: str, columns: Mapping
     counts = " UNION ALL ".join(
         _tally_query(relation, index, name, type_) for index, (name, type_) in enumerate(columns.items())
     )
-    found = session.execute(f"{counts} ORDER BY i, place").fetchnumpy()
+    found = interruptibly(session, lambda: session.execute(f"{counts} ORDER BY i, place").fetchnumpy())
     bounds = np.searchsorted(np.asarray(found["i"]), np.arange(len(columns) + 1))
     names = ("t", "characters", "position", "n")
     return {
@@ -227,7 +228,7 @@ def _overviews(session: duckdb.DuckDBPyConnection, relation: str, columns: Mappi
         parts += [f"left({end}({value})::VARCHAR, {EXCERPT_CHARACTERS})" for end in ("min", "max")]
         parts += [f"length({end}({value})::VARCHAR)" for end in ("min", "max")]
         parts += [f"min({position}) {finite}", f"max({position}) {finite}", f"count(*) {finite}"]
-    found = session.execute(f"SELECT {', '.join(parts)} FROM {relation}").fetchall()[0]
+    found = run_query(session, f"SELECT {', '.join(parts)} FROM {relation}")[0]
     size = len(parts) // len(columns)
     return {name: _overview(found[i * size : (i + 1) * size]) for i, name in enumerate(columns)}
 
@@ -271,7 +272,7 @@ def _quantiles(
     query = (
         f"SELECT quantile_disc({_value(name, type_)}, {list(QUANTILES)})::VARCHAR[], count(*) FROM {relation} {where}"
     )
-    found, looked_at = session.execute(query).fetchall()[0]
+    found, looked_at = run_query(session, query)[0]
     if not found:
         return (), None
     sample = Sample(every_record=every, fraction=1 / every) if every > 1 and looked_at else None
@@ -286,12 +287,13 @@ def _histogram(
     bins = _Bins.of(overview.low, overview.high, scale)
     if bins is None:
         return None
-    found = session.execute(
+    found = run_query(
+        session,
         f"SELECT greatest(0, least({bins.count - 1}, floor(p / ?) - ?))::INTEGER AS b, count(*) "
         f"FROM (SELECT {scale.position(quoted(name))} AS p FROM {relation} WHERE {quoted(name)} IS NOT NULL) "
         "WHERE isfinite(p) GROUP BY 1",
         [bins.width, bins.first],
-    ).fetchall()
+    )
     counts = dict(found)
     return bins.histogram(scale, [counts.get(i, 0) for i in range(bins.count)], overview.values - overview.binned)
 

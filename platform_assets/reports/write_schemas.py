@@ -5,14 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 
 import contracts
-from contracts.document_schemas import DOCUMENTS, schema_text
+from contracts.document_schemas import DOCUMENTS, schema_text, written_version
 
 SCHEMAS = Path(contracts.__file__).parent / "schemas"
 
 
 def schema_path(name: str) -> Path:
     """Where a document's schema lies; the number is the document's format version."""
-    return SCHEMAS / f"{name}.v1.json"
+    return SCHEMAS / f"{name}.v{written_version(name)}.json"
 
 
 def main() -> None:

@@ -12,10 +12,16 @@ import pytest
 from jsonschema import Draft202012Validator
 
 from contracts.canonical import parse_json
-from contracts.document_schemas import DOCUMENTS, schema_of, schema_text
-from platform_assets.reports.partition_report import write_report
+from contracts.commits import EmptyLink
+from contracts.document_schemas import DOCUMENTS, schema_of, schema_text, written_version
+from contracts.selection import Decision
+from platform_assets.decisions.holding import discard, find_held
 from platform_assets.reports.write_schemas import SCHEMAS, schema_path
-from tests.sales import HEADER, SalesHome, row
+from platform_assets.upkeep.backing_up import back_up
+from resources.captures import put_blob
+from resources.table_reader import numbered_key
+from tests.kept_sales import KeptHome
+from tests.sales import DAY, HEADER, row
 
 
 @pytest.mark.parametrize("name", DOCUMENTS)
@@ -26,8 +32,19 @@ def test_a_committed_schema_is_the_generated_one(name: str) -> None:
     )
 
 
+EARLIER = {f"{name}.v1.json" for name in ("captures", "selection-envelope", "dataset", "commit", "report")}
+"""Of formats that are read, and not written any more."""
+
+
 def test_there_is_no_schema_of_nothing() -> None:
-    assert {p.name for p in SCHEMAS.glob("*.json")} == {schema_path(name).name for name in DOCUMENTS}
+    assert {p.name for p in SCHEMAS.glob("*.json")} == {schema_path(name).name for name in DOCUMENTS} | EARLIER
+
+
+@pytest.mark.parametrize("name", sorted(EARLIER))
+def test_the_schema_of_an_earlier_format_stays_beside_that_of_the_present_one(name: str) -> None:
+    document, version, _ = name.split(".")
+    assert written_version(document) == int(version.removeprefix("v")) + 1
+    assert schema_of(document) != parse_json((SCHEMAS / name).read_bytes())
 
 
 @pytest.mark.parametrize("name", DOCUMENTS)
@@ -41,32 +58,45 @@ def test_a_schema_is_one_of_draft_2020_12_and_needs_no_other_file(name: str) -> 
 
 @pytest.mark.parametrize("name", DOCUMENTS)
 def test_the_format_names_the_schema(name: str) -> None:
-    assert schema_of(name)["properties"]["format"]["const"] == f"hashgate/{name}/v1"
+    assert schema_of(name)["properties"]["format"]["const"] == f"hashgate/{name}/v{written_version(name)}"
     assert "format" in schema_of(name)["required"]
 
 
 @pytest.fixture(scope="module")
 def documents(tmp_path_factory: pytest.TempPathFactory) -> dict[Path, Any]:
-    """Every JSON document of a store with versions, repeated keys, quarantine, a held candidate and reports."""
+    """Every JSON document of a store in which everything has happened once, and of its backup."""
     folder = tmp_path_factory.mktemp("store")
     (folder / "drops" / "sales").mkdir(parents=True)
-    sales = SalesHome(folder)
-    results = []
-    for content in (
-        HEADER + row(1),
-        HEADER + row(1) + row(1) + row(2) + row(3, shop="east"),
-        HEADER + row(1) + "x\n" * 9,
-    ):
-        sales.drop(content)
-        results.append(sales.ingest())
-    for result in results:
-        write_report(sales.workspace, sales.contract, result.commit)
-    store = sales.workspace.settings.store
+    kept = KeptHome(folder)
+    kept.restate(HEADER + row(1), HEADER + row(1) + row(1) + row(2) + row(3, shop="east"), HEADER + row(1) + "x\n" * 9)
+    decision = Decision(actor="ann", reason="no flights")
+    discard(kept.workspace, find_held(kept.workspace, "sales", DAY), decision)
+    _occupy_the_next_number(kept)
+    put_blob(kept.workspace.store, b"never logged")
+    kept.days_pass(1)
+    kept.collect()
+    kept.restate(HEADER + row(1) + "x\n" * 10)
+    kept.collect()
+    back_up(kept.workspace, folder / "backup")
     found = {}
-    for path in store.rglob("*"):
+    for path in (*kept.store.rglob("*"), *(folder / "backup" / "manifests").iterdir()):
         if path.is_file() and (path.suffix == ".json" or path.read_bytes()[:1] == b"{"):
-            found[path.relative_to(store)] = parse_json(path.read_bytes())
+            found[path.relative_to(folder)] = parse_json(path.read_bytes())
     return found
+
+
+def _occupy_the_next_number(kept: KeptHome) -> None:
+    """As a writer does whose create was never answered."""
+    standing = kept.workspace.reader.standing("sales", DAY)
+    void = EmptyLink(
+        number=standing.next_number,
+        parent=standing.parent,
+        committed_at=kept.workspace.now(),
+        writer="w",
+        table="sales",
+        partition=DAY,
+    )
+    kept.workspace.store.put_if_absent(numbered_key("sales", "commits", DAY, void.number), void.to_bytes())
 
 
 def test_every_stored_document_keeps_its_schema(documents: dict[Path, Any]) -> None:
@@ -77,7 +107,7 @@ def test_every_stored_document_keeps_its_schema(documents: dict[Path, Any]) -> N
         kinds[name] += 1
     assert kinds.keys() == DOCUMENTS.keys()
     assert kinds["commit"] >= 3
-    assert kinds["report"] == 3
+    assert kinds["report"] >= 2
 
 
 def test_no_stored_json_is_without_a_schema(documents: dict[Path, Any]) -> None:
@@ -89,7 +119,7 @@ def test_no_stored_json_is_without_a_schema(documents: dict[Path, Any]) -> None:
 @pytest.mark.parametrize("name", DOCUMENTS)
 def test_a_document_that_lacks_or_adds_a_field_breaks_its_schema(documents: dict[Path, Any], name: str) -> None:
     validator = Draft202012Validator(schema_of(name))
-    document = next(d for d in documents.values() if d["format"] == f"hashgate/{name}/v1")
+    document = next(d for d in documents.values() if d["format"].startswith(f"hashgate/{name}/v"))
     assert not validator.is_valid(document | {"more": 1})
     for field in document:
         assert not validator.is_valid({k: v for k, v in document.items() if k != field}), field
@@ -112,7 +142,7 @@ def test_a_document_that_lacks_or_adds_a_field_breaks_its_schema(documents: dict
 def test_what_is_no_digest_breaks_the_schema(
     documents: dict[Path, Any], name: str, where: tuple[str | int, ...], wrong: object
 ) -> None:
-    document = copy.deepcopy(next(d for d in documents.values() if d["format"] == f"hashgate/{name}/v1"))
+    document = copy.deepcopy(next(d for d in documents.values() if d["format"].startswith(f"hashgate/{name}/v")))
     part = document
     for step in where[:-1]:
         part = part[step]

@@ -26,6 +26,8 @@ from hypothesis import strategies as st
 
 from contracts.errors import ContractError
 from contracts.odcs_reader import lint_contract, parse_contract
+from contracts.retention import Retention
+from contracts.sinks import Sink
 from contracts.table_contract import (
     Cadence,
     CsvFormat,
@@ -535,9 +537,43 @@ def test_policies() -> None:
     assert trips.server.compression == "gzip"
 
 
+@pytest.mark.parametrize("mode", ["append", "replace", "error"])
+@pytest.mark.parametrize(
+    ("named", "sinks"),
+    [
+        pytest.param(["parquet"], (Sink.PARQUET,), id="Parquet"),
+        pytest.param(["duckdb"], (Sink.PARQUET, Sink.DUCKDB), id="DuckDB"),
+        pytest.param(["duckdb", "csv", "parquet"], (Sink.PARQUET, Sink.CSV, Sink.DUCKDB), id="all"),
+    ],
+)
+def test_every_sink_takes_every_mode(named: list[str], sinks: tuple[Sink, ...], mode: str) -> None:
+    def change(contract: Document) -> None:
+        custom("sinks", named)(contract)
+        custom("sinkMode", mode)(contract)
+
+    trips = parsed(change)
+    assert (trips.sinks, trips.sink_mode) == (sinks, mode)
+
+
+def test_without_a_word_about_it_there_is_parquet_alone() -> None:
+    assert (parsed().sinks, parsed().exports) == ((Sink.PARQUET,), ())
+
+
 def test_service_levels() -> None:
     levels = [{"property": "latency", "value": 1.5, "unit": "h"}, {"property": "frequency", "value": 1, "unit": "day"}]
     assert parsed(lambda contract: contract.update(slaProperties=levels)).freshness == Freshness(latency_s=5400)
+
+
+def test_retention_by_age_number_and_size() -> None:
+    written = [(90, "d"), (1, "versions"), (2.5, "GB"), (3, "latest")]
+    levels = [{"property": "retention", "value": value, "unit": unit} for value, unit in written]
+    kept = parsed(lambda contract: contract.update(slaProperties=levels))
+    assert kept.retention == Retention(age_s=90 * 86_400, versions=1, size_bytes=2_500_000_000, latest=3)
+    assert kept.digest == parsed().digest, "how long something is kept changes nothing of what it is"
+
+
+def test_without_a_word_about_it_what_is_superseded_is_kept_for_sixty_days() -> None:
+    assert parsed().retention == Retention(age_s=60 * 86_400, versions=None, size_bytes=None, latest=1)
 
 
 TEAMS = {
@@ -714,8 +750,12 @@ REFUSALS: dict[str, Refusal] = {
     # policies
     "a budget above everything": (custom("quarantineBudget", 5), "customProperties[quarantineBudget].value", "5 is no share", "0.05"),
     "a budget in words": (custom("quarantineBudget", "5 %"), "customProperties[quarantineBudget].value", "expected number", "quotes"),
-    "an unknown sink mode": (custom("sinkMode", "merge"), "customProperties[sinkMode].value", "'merge'", "replace, error"),
-    "a sink mode that is not built yet": (custom("sinkMode", "append"), "customProperties[sinkMode].value", "'append'", "replace, error"),
+    "an unknown sink mode": (custom("sinkMode", "merge"), "customProperties[sinkMode].value", "'merge'", "append, replace, error"),
+    "an unknown sink": (custom("sinks", ["duckdb", "excel"]), "customProperties[sinks].value", "'excel' is no sink", "parquet, csv, duckdb"),
+    "a sink twice": (custom("sinks", ["csv", "csv"]), "customProperties[sinks].value", "twice", "each once"),
+    "no sink": (custom("sinks", []), "customProperties[sinks].value", "no sink is named", "remove it for Parquet alone"),
+    "a sink that is no list": (custom("sinks", "csv"), "customProperties[sinks].value", "expected list", "list of text"),
+    "sinks that are no names": (custom("sinks", [1]), "customProperties[sinks].value[0]", "expected text", "quotes"),
     "an unknown policy": (custom("undeclaredColumns", "drop"), "customProperties[undeclaredColumns].value", "'drop'", "keep"),
     "formats that no column uses": (custom("dateFormats", ["%Y%m%d"]), "customProperties[dateFormats].value", "no column has such values", "Remove"),
     # the table
@@ -829,7 +869,13 @@ REFUSALS: dict[str, Refusal] = {
     "an unknown placeholder": (table_check(type="sql", query="SELECT count(*) FROM ${model}", mustBe=1), f"{RULE}.query", "${model} stands for nothing", "{table}"),
     "an unknown key of a check": (table_check(metric="rowCount", mustBe=1, mustbe=2), f"{RULE}.mustbe", "not known", "Did you mean mustBe?"),
     # service levels
-    "a service level that nobody watches": (level(property="retention", value=3, unit="y"), "slaProperties[retention].property", "'retention' is not enforced", "latency and frequency"),
+    "a service level that nobody watches": (level(property="availability", value=3, unit="y"), "slaProperties[availability].property", "'availability' is not enforced", "latency, frequency and retention"),
+    "a retention of nothing": (level(property="retention", value=0, unit="d"), "slaProperties[retention].value", "0 d is no limit", "above 0"),
+    "a retention of half a version": (level(property="retention", value=1.5, unit="versions"), "slaProperties[retention].value", "1.5 versions", "whole"),
+    "a retention without the latest": (level(property="retention", value=0, unit="latest"), "slaProperties[retention].value", "0 latest", "above 0"),
+    "a retention in an unclear unit": (level(property="retention", value=3, unit="m"), "slaProperties[retention].unit", "'m'", "y"),
+    "a retention without unit": (level(property="retention", value=3), "slaProperties[retention]", "unit is missing", "versions"),
+    "two retentions of a kind": (top(slaProperties=[{"property": "retention", "value": 3, "unit": "d"}, {"property": "retention", "value": 1, "unit": "y"}]), "slaProperties[retention].unit", "a second limit in y", "one limit"),
     "a frequency that is not the cadence": (level(property="frequency", value=1, unit="h"), "slaProperties[frequency]", "not the daily cadence", "unit: d"),
     "a latency in an unclear unit": (level(property="latency", value=1, unit="m"), "slaProperties[latency].unit", "'m'", "minutes"),
     "a latency without unit": (level(property="latency", value=1), "slaProperties[latency]", "unit is missing", "h"),

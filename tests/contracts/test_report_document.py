@@ -10,7 +10,7 @@ from pydantic import ValidationError
 
 from contracts.canonical import canonical_bytes
 from contracts.gates import Verdict, receipt, unknown
-from contracts.refs import digest_bytes
+from contracts.refs import digest_bytes, digest_json
 from contracts.report_document import (
     ColumnProfile,
     ContractFacts,
@@ -83,9 +83,24 @@ def test_a_written_report_is_read_again_and_written_alike() -> None:
     assert Report.from_bytes(data).to_bytes() == data
 
 
-def test_a_report_is_canonical() -> None:
-    assert report().to_bytes() == canonical_bytes(report().model_dump(mode="json"))
+def test_a_report_is_canonical_and_sealed() -> None:
+    body = report().model_dump(mode="json")
+    assert report().to_bytes() == canonical_bytes(body | {"digest": digest_json(body)})
     assert b'"start":-0.5,"unit":"value","width":0.1' in report().to_bytes()
+
+
+def test_a_report_of_before_there_were_seals_is_read_as_it_is() -> None:
+    body = report(format="hashgate/report/v1").model_dump(mode="json", exclude={"page"})
+    data = canonical_bytes(body)
+    assert Report.from_bytes(data).page is None
+    assert Report.from_bytes(data).to_bytes() == data
+
+
+def test_any_changed_byte_is_noticed() -> None:
+    data = report(page=D).to_bytes()
+    for at in range(len(data)):
+        with pytest.raises(ValueError, match=r"."):
+            Report.from_bytes(data[:at] + bytes([data[at] ^ 1]) + data[at + 1 :])
 
 
 def test_only_what_says_pass_has_passed() -> None:
@@ -103,7 +118,7 @@ def test_an_excerpt_says_how_much_is_left_out() -> None:
     [
         ({"state": "draft"}, "state"),
         ({"committed_at": dt.datetime(2024, 3, 2)}, "committed_at"),
-        ({"format": "hashgate/report/v2"}, "format"),
+        ({"format": "hashgate/report/v3"}, "format"),
         ({"author": "me"}, "author"),
         ({"quarantine_reasons": -1}, "quarantine_reasons"),
     ],

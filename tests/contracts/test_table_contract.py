@@ -8,6 +8,9 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
+from contracts.gates import GATES
+from contracts.refs import digest_json
+from contracts.sinks import Sink
 from contracts.table_contract import (
     EXTRA_COLUMN,
     LINEAGE_COLUMNS,
@@ -76,6 +79,7 @@ JUDGES_SETS = {
     },
     "the quarantine budget": {"quarantine_budget": 0.5},
     "the sink mode": {"sink_mode": "error"},
+    "a sink more": {"sinks": (Sink.PARQUET, Sink.DUCKDB)},
     "a unique column": {"columns": (ID, NAME.model_copy(update={"unique": False}))},
     "columns that are unique together": {"unique_together": (("id", "name"),)},
 }
@@ -113,6 +117,34 @@ def test_where_drops_come_from_judges_nothing(change: dict[str, Any]) -> None:
     edited = changed(**change)
     assert (edited.rows_digest, edited.set_digest) == (TRIPS.rows_digest, TRIPS.set_digest)
     assert edited.digest != TRIPS.digest
+
+
+def test_parquet_alone_is_named_as_it_was_before_there_was_a_choice() -> None:
+    before = {
+        "unique_keys": TRIPS.unique_keys,
+        "set_rules": [rule.model_dump(mode="json", exclude={"description"}) for rule in TRIPS.set_rules],
+        "quarantine_budget": 1.0,
+        "sink_mode": "replace",
+    }
+    assert TRIPS.set_digest == digest_json(before)
+    assert TRIPS.output_target_key == digest_json(["trips", TRIPS.schema_fingerprint, "replace", "parquet"])
+    assert (TRIPS.exports, TRIPS.gates) == ((), GATES)
+
+
+def test_sinks_and_mode_are_part_of_where_the_rows_go() -> None:
+    keys = {
+        changed(sinks=sinks, sink_mode=mode).output_target_key
+        for sinks in ((), (Sink.CSV,), (Sink.DUCKDB,), (Sink.CSV, Sink.DUCKDB))
+        for mode in ("append", "replace", "error")
+    }
+    assert len(keys) == 12
+
+
+def test_sinks_are_the_same_in_any_order_and_parquet_is_always_among_them() -> None:
+    one, other = changed(sinks=(Sink.DUCKDB, Sink.CSV)), changed(sinks=(Sink.CSV, Sink.PARQUET, Sink.DUCKDB))
+    assert one == other
+    assert one.sinks == (Sink.PARQUET, Sink.CSV, Sink.DUCKDB)
+    assert (one.exports, one.gates) == ((Sink.CSV, Sink.DUCKDB), (*GATES, "sinks"))
 
 
 def test_the_dataset_id_is_the_names_on_any_machine() -> None:

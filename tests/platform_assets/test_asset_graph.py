@@ -80,7 +80,15 @@ def test_the_gates_are_blocking_partitioned_checks_of_the_validated_rows(loaded:
 
 def test_there_is_a_job_a_table_and_sensors_that_are_on(loaded: dg.Definitions) -> None:
     repository = loaded.get_repository_def()
-    assert {job.name for job in repository.get_all_jobs()} == {"__ASSET_JOB", "flights_ingest"}
+    assert {job.name for job in repository.get_all_jobs()} == {
+        "__ASSET_JOB",
+        "flights_ingest",
+        "release_held",
+        "discard_held",
+        "roll_back_partition",
+        "collect_garbage",
+    }
+    assert {s.name: s.default_status for s in repository.schedule_defs} == {"janitor": dg.DefaultScheduleStatus.RUNNING}
     assert {s.name: s.default_status for s in repository.sensor_defs} == dict.fromkeys(
         ("flights_drops", "contracts", "reconcile", "automation"), dg.DefaultSensorStatus.RUNNING
     )

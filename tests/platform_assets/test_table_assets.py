@@ -66,6 +66,34 @@ def test_every_gate_is_seen_passed_for_its_partition(orders: DagsterHome) -> Non
     assert {gate: orders.gates(gate) for gate in GATES} == {gate: {DAYS[0]: ("SUCCEEDED", True)} for gate in GATES}
 
 
+def with_sinks(contract: str) -> str:
+    return f"{contract}  - property: sinks\n    value: [csv, duckdb]\n"
+
+
+def test_a_table_with_sinks_has_a_gate_more_and_its_kinds(orders: DagsterHome) -> None:
+    orders.installation.write_contract(with_sinks(CONTRACT))
+    orders.installation.drop(DAYS[0])
+    assert orders.run(DAYS[0]).success
+    assert orders.contract.gates == (*GATES, "sinks")
+    assert all(orders.gates(gate) == {DAYS[0]: ("SUCCEEDED", True)} for gate in orders.contract.gates)
+    verdict = orders.verdict("sinks", DAYS[0])
+    assert verdict.description == "2 exports read back, 2 right"
+    spec = orders.definitions.resolve_asset_graph().get(dg.AssetKey(["orders", "validated"]))
+    assert spec.kinds == {"parquet", "duckdb", "csv"}
+
+
+def test_a_sink_that_comes_and_goes_leaves_no_gate_without_a_check(orders: DagsterHome) -> None:
+    orders.installation.drop(DAYS[0])
+    assert orders.run(DAYS[0]).success
+    orders.installation.write_contract(with_sinks(CONTRACT))
+    assert orders.run(DAYS[0]).success
+    orders.installation.write_contract(CONTRACT)
+    orders.installation.drop(DAYS[1])
+    assert orders.run(DAYS[1]).success
+    assert orders.run(DAYS[0]).success
+    assert orders.gates("quality") == dict.fromkeys(DAYS[:2], ("SUCCEEDED", True))
+
+
 def test_a_bad_partition_in_the_middle_of_a_range_is_held_and_the_others_are_there(three_days: DagsterHome) -> None:
     result = three_days.run(DAYS[0], DAYS[2])
 

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from contracts.datasets import SchemaConflictError
+from contracts.datasets import DatasetEntry, SchemaConflictError
+from contracts.errors import StoreError
 from contracts.table_contract import TableContract
 from resources.dataset_catalogue import catalogued_dataset, register_dataset
 from resources.object_store import LocalObjectStore
@@ -67,3 +68,35 @@ def test_ingest_refuses_a_changed_schema_until_the_version_is_raised(tmp_path: P
 def test_a_contract_of_any_version_text_has_a_place(store: LocalObjectStore) -> None:
     odd = SALES.model_copy(update={"version": "v1/../é 2"})
     assert register_dataset(store, odd) == catalogued_dataset(store, odd)
+
+
+KEY = "tables/sales/datasets/1.0.0.json"
+
+
+def test_every_byte_of_an_entry_is_guarded(store: LocalObjectStore) -> None:
+    register_dataset(store, SALES)
+    path = store.path(KEY)
+    whole = path.read_bytes()
+    for position in range(len(whole)):
+        path.write_bytes(whole[:position] + bytes([whole[position] ^ 0xFF]) + whole[position + 1 :])
+        with pytest.raises(StoreError, match=f"{KEY}: .*Restore the object from a backup, or raise the contract"):
+            register_dataset(store, SALES)
+
+
+def test_an_entry_of_another_version_in_its_place_is_refused(store: LocalObjectStore) -> None:
+    register_dataset(store, SALES)
+    other = SALES.model_copy(update={"version": "2.0.0"})
+    store.put_if_absent("tables/sales/datasets/2.0.0.json", store.get(KEY))
+    with pytest.raises(StoreError, match="2.0.0.json: it belongs to sales 1.0.0") as moved:
+        register_dataset(store, other)
+    assert moved.value.evidence["key"] == "tables/sales/datasets/2.0.0.json"
+
+
+def test_an_entry_from_before_there_were_seals_still_counts(store: LocalObjectStore) -> None:
+    early = DatasetEntry.of(SALES).model_copy(update={"format": "hashgate/dataset/v1"})
+    early.model_fields_set.update(type(early).model_fields)
+    store.put_if_absent(KEY, early.to_bytes())
+    assert b"digest" not in store.get(KEY)
+    assert register_dataset(store, SALES).format == "hashgate/dataset/v1"
+    with pytest.raises(SchemaConflictError):
+        register_dataset(store, with_types(id="VARCHAR"))

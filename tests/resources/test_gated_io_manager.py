@@ -2,6 +2,8 @@
 
 # No `from __future__ import annotations` here: Dagster reads the annotations of an asset as they stand.
 
+import logging
+import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -15,8 +17,13 @@ import pytest
 
 from contracts.errors import NotPublishedError, UsageError
 from contracts.produced import produced_table
+from contracts.sinks import Sink
+from platform_assets.decisions.going_back import find_return, roll_back
+from platform_assets.decisions.holding import find_held, release
 from tests.dagster_home import HALF_BAD, DagsterHome, failure_of
+from tests.damaging import flip, remove_all, replace
 from tests.installation import SOUND, Installation
+from tests.versions import ANA
 
 DAY, NEXT, LAST = "2024-03-01", "2024-03-02", "2024-03-03"
 DAILY = dg.DailyPartitionsDefinition("2024-01-01", end_offset=1)
@@ -99,6 +106,58 @@ def test_what_is_no_table_is_refused_by_name(orders: DagsterHome, make: Callable
     assert orders.installation.workspace.reader.head(produced_table(["made"]), "all") is None
 
 
+def exported_ids(orders: DagsterHome) -> dict[str, list[int]]:
+    """The ids of the current version in each of its sinks."""
+    reader = orders.installation.workspace.reader
+    head = reader.head(produced_table(["made"]), "all")
+    assert head is not None
+    found: dict[str, list[int]] = {"parquet": sorted(row["id"] for row in published(orders))}
+    for export in head.candidate.exports:
+        ((_, path),) = reader.open_exports([head], export.sink)
+        with duckdb.connect() as connection:
+            if export.sink is Sink.DUCKDB:
+                connection.execute(f"ATTACH '{path}' AS d (READ_ONLY)")
+            rows = "d.made" if export.sink is Sink.DUCKDB else f"read_csv('{path}')"
+            found[str(export.sink)] = [n for (n,) in connection.execute(f"SELECT id FROM {rows} ORDER BY 1").fetchall()]
+    return found
+
+
+@pytest.mark.parametrize(
+    ("mode", "ids"),
+    [
+        pytest.param("replace", [3], id="replace"),
+        pytest.param("append", [1, 2, 3], id="append"),
+        pytest.param("error", [1, 2], id="error"),
+    ],
+)
+def test_an_asset_is_published_in_every_sink_in_every_mode(orders: DagsterHome, mode: str, ids: list[int]) -> None:
+    tables = [pa.table(ROWS), pa.table(ROWS), pa.table({"id": [3], "item": ["nib"]})]
+    declared = {"hashgate/sinks": ["duckdb", "csv"], "hashgate/sink_mode": mode}
+    made = returning(lambda: tables.pop(0), metadata=declared)
+    for again in range(2):
+        assert orders.run(DAY, assets=[made.key], also=[made]).success, again
+        assert exported_ids(orders) == {sink: [1, 2] for sink in Sink}
+    versions = orders.installation.workspace.reader.history(produced_table(["made"]), "all")
+    assert [version.number for version in versions] == [1], "the same again is no version"
+    assert orders.run(DAY, assets=[made.key], also=[made]).success is (mode != "error")
+    assert exported_ids(orders) == dict.fromkeys(Sink, ids)
+
+
+def test_a_sink_that_an_asset_declares_later_comes_with_the_next_version(orders: DagsterHome) -> None:
+    for sinks in ([], ["duckdb"], ["csv"], []):
+        made = returning(lambda: pa.table(ROWS), metadata={"hashgate/sinks": sinks})
+        assert orders.run(DAY, assets=[made.key], also=[made]).success
+        assert exported_ids(orders) == {sink: [1, 2] for sink in ("parquet", *sinks)}
+
+
+@pytest.mark.parametrize("declared", ["csv", ["excel"], [1]], ids=["no list", "no sink", "no name"])
+def test_a_sink_that_there_is_not_is_refused_by_name(orders: DagsterHome, declared: Any) -> None:
+    made = returning(lambda: pa.table(ROWS), metadata={"hashgate/sinks": declared})
+    said = failure_of(orders.run(DAY, assets=[made.key], also=[made]))
+    assert "asset made declares hashgate/sinks as" in said
+    assert "Write a list of some of parquet, csv, duckdb" in said
+
+
 def declaring(*columns: dg.TableColumn) -> dict[str, Any]:
     return {"metadata": {"dagster/column_schema": dg.TableSchema(list(columns))}}
 
@@ -157,6 +216,106 @@ def test_the_same_content_is_one_version(orders: DagsterHome) -> None:
     assert len(orders.installation.workspace.reader.history(produced_table(["made"]), "all")) == 1
 
 
+def in_mode(mode: str) -> dict[str, Any]:
+    return {"metadata": {"hashgate/sink_mode": mode}}
+
+
+def made_of(*tables: dict[str, list[Any]], **options: Any) -> dg.AssetsDefinition:
+    """An asset that returns one table after the other, a run each."""
+    left = list(tables)
+    return returning(lambda: pa.table(left.pop(0)), **options)
+
+
+def test_append_publishes_beside_what_is_there_each_content_once(orders: DagsterHome) -> None:
+    made = made_of({"id": [1]}, {"id": [2, 3]}, {"id": [1]}, **in_mode("append"))
+    for rows in (1, 3, 3):
+        assert orders.run(DAY, assets=[made.key], also=[made]).success
+        assert len(published(orders)) == rows
+    assert [row["id"] for row in published(orders)] == [1, 2, 3]
+    history = orders.installation.workspace.reader.history(produced_table(["made"]), "all")
+    assert [(commit.number, commit.candidate.valid_rows) for commit in history] == [(1, 1), (2, 3)]
+    (event, *_) = orders.instance.fetch_materializations(made.key, limit=1).records
+    assert event.asset_materialization is not None
+    assert event.asset_materialization.metadata["dagster/row_count"].value == 3
+
+
+def test_what_is_appended_is_judged_together_with_what_is_there(orders: DagsterHome) -> None:
+    unique = dg.TableColumn("id", "BIGINT", constraints=dg.TableColumnConstraints(unique=True))
+    declared = {"dagster/column_schema": dg.TableSchema([unique]), "hashgate/sink_mode": "append"}
+    made = made_of({"id": [1, 2]}, {"id": [2, 3]}, {"id": [3]}, metadata=declared)
+    assert orders.run(DAY, assets=[made.key], also=[made]).success
+    failed = failure_of(orders.run(DAY, assets=[made.key], also=[made]))
+    assert "gate quality: column id: expected each value once, observed 1 repetitions" in failed
+    assert orders.run(DAY, assets=[made.key], also=[made]).success
+    assert [row["id"] for row in published(orders)] == [1, 2, 3]
+
+
+def test_an_append_of_other_columns_is_held(orders: DagsterHome) -> None:
+    made = made_of({"id": [1]}, {"id": ["one"]}, **in_mode("append"))
+    assert orders.run(DAY, assets=[made.key], also=[made]).success
+    failed = failure_of(orders.run(DAY, assets=[made.key], also=[made]))
+    assert re.search(
+        r"gate contract: column 1 of segment [0-9a-f]{12}: expected id VARCHAR, observed id BIGINT", failed
+    )
+    assert published(orders) == [{"id": 1}]
+
+
+def test_an_append_over_what_was_altered_is_held(orders: DagsterHome) -> None:
+    made = made_of({"id": [1]}, {"id": [2]}, **in_mode("append"))
+    orders.run(DAY, assets=[made.key], also=[made])
+    store = orders.installation.workspace.store
+    (valid,) = (key for key in store.walk(f"tables/{produced_table(['made'])}") if key.endswith(".parquet"))
+    flip(store, valid)
+    assert "gate integrity" in failure_of(orders.run(DAY, assets=[made.key], also=[made]))
+
+
+def test_error_publishes_once(orders: DagsterHome) -> None:
+    made = made_of({"id": [1]}, {"id": [1]}, {"id": [2]}, **in_mode("error"))
+    for _ in range(2):
+        assert orders.run(DAY, assets=[made.key], also=[made]).success
+    failed = failure_of(orders.run(DAY, assets=[made.key], also=[made]))
+    assert "its asset's sink mode is `error`: nothing was changed" in failed
+    assert "hashgate/sink_mode in the asset's metadata" in failed
+    assert published(orders) == [{"id": 1}]
+
+
+def test_another_mode_is_refused_by_name(orders: DagsterHome) -> None:
+    made = made_of({"id": [1]}, **in_mode("merge"))
+    failed = failure_of(orders.run(DAY, assets=[made.key], also=[made]))
+    assert "asset made declares hashgate/sink_mode as 'merge'. Write one of append, replace, error." in failed
+
+
+def test_content_that_was_rolled_back_does_not_come_back_by_itself(orders: DagsterHome) -> None:
+    made = made_of({"id": [1]}, {"id": [2]}, {"id": [2]}, {"id": [3]})
+    for _ in range(2):
+        orders.run(DAY, assets=[made.key], also=[made])
+    workspace, table = orders.installation.workspace, produced_table(["made"])
+    roll_back(workspace, find_return(workspace, table, "all", 1), ANA)
+    assert orders.run(DAY, assets=[made.key], also=[made]).success
+    assert published(orders) == [{"id": 1}]
+    assert orders.run(DAY, assets=[made.key], also=[made]).success
+    assert published(orders) == [{"id": 3}]
+
+
+def test_whoever_reads_a_waived_version_is_told(orders: DagsterHome) -> None:
+    orders.installation.drop(DAY, HALF_BAD)
+    orders.run(DAY)
+    workspace = orders.installation.workspace
+    release(workspace, find_held(workspace, "orders", DAY), ANA)
+    reader, got = seen_by(pa.Table, VALIDATED, partitions_def=DAILY, backfill_policy=dg.BackfillPolicy.single_run())
+    result = orders.run(DAY, assets=[reader.key], also=[reader])
+    assert result.success
+    assert got == [[(1, "pen")]]
+    warned = [
+        entry.user_message
+        for entry in orders.instance.all_logs(result.run_id)
+        if entry.level >= logging.WARNING and "let through" in entry.user_message
+    ]
+    assert warned == [
+        f"orders[{DAY}] version 1 was let through by ana (the airport was closed) although its gates said: quality FAIL"
+    ]
+
+
 def test_a_range_run_publishes_a_dict_of_tables(orders: DagsterHome) -> None:
     made = returning(
         lambda: {DAY: pa.table(ROWS), NEXT: pa.table({"id": [3], "item": ["nib"]})},
@@ -184,6 +343,20 @@ def test_a_range_run_publishes_a_dict_of_tables(orders: DagsterHome) -> None:
 def test_a_range_run_owes_a_table_for_each_partition(orders: DagsterHome, returned: Any, said: str) -> None:
     made = returning(lambda: returned, partitions_def=DAILY, backfill_policy=dg.BackfillPolicy.single_run())
     assert said in failure_of(orders.run(DAY, NEXT, assets=[made.key], also=[made]))
+
+
+def test_a_day_whose_versions_have_vanished_is_no_day_without_any(orders: DagsterHome) -> None:
+    made = returning(
+        lambda: {DAY: pa.table(ROWS), NEXT: pa.table(ROWS)},
+        partitions_def=DAILY,
+        backfill_policy=dg.BackfillPolicy.single_run(),
+    )
+    orders.run(DAY, NEXT, assets=[made.key], also=[made])
+    remove_all(orders.installation.workspace.store, f"tables/{produced_table(['made'])}/commits/{NEXT}")
+    reader, got = seen_by(pa.Table, made.key, partitions_def=DAILY, backfill_policy=dg.BackfillPolicy.single_run())
+    kind, said = error_of(orders.run(DAY, NEXT, assets=[reader.key], also=[made, reader]))
+    assert (kind, got) == ("CommitError", [])
+    assert "tail was cut off or replayed" in said
 
 
 @pytest.mark.parametrize(
@@ -259,9 +432,9 @@ def test_a_held_partition_among_good_ones_is_refused(orders: DagsterHome) -> Non
 def test_a_file_that_was_altered_is_refused_before_a_row_is_seen(orders: DagsterHome) -> None:
     orders.installation.drop(DAY)
     orders.run(DAY)
-    (valid,) = orders.installation.workspace.reader.open("orders", DAY).valid
-    valid.chmod(0o600)
-    valid.write_bytes(valid.read_bytes().replace(b"pen", b"pan"))
+    store = orders.installation.workspace.store
+    (valid,) = (key for key in store.walk("tables/orders/segments") if key.endswith("valid.parquet"))
+    replace(store, valid, store.get(valid).replace(b"pen", b"pan"))
     reader, got = seen_by(pa.Table, VALIDATED, partitions_def=DAILY, backfill_policy=dg.BackfillPolicy.single_run())
     kind, said = error_of(orders.run(DAY, assets=[reader.key], also=[reader]))
     assert kind == "DigestMismatchError"

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import cast
 
 import duckdb
 import pytest
@@ -21,6 +22,7 @@ from resources import gatekeeper
 from resources.captures import blob_key
 from resources.gatekeeper import StagedCandidate
 from resources.publisher import Outcome
+from resources.segment_places import StagedFolder
 from resources.segment_writer import stored_file
 from resources.workspace import Workspace
 from tests.sales import DAY, HEADER, SalesHome, row
@@ -47,7 +49,7 @@ def ingest_with(sales: SalesHome, monkeypatch: pytest.MonkeyPatch, sabotage: Sab
 def rewrite(staged: StagedCandidate, name: str, select: str) -> StagedCandidate:
     """Write a file of the only segment anew, and let index and candidate tell the same story."""
     (entry,) = staged.candidate.segments
-    folder = staged.folders[entry.content]
+    folder = cast("StagedFolder", staged.places[entry.content]).path
     data = folder / name
     query = select.format(table=f"read_parquet('{data}')")
     rows = duckdb.connect().execute(f"COPY ({query}) TO '{folder}/new' (FORMAT parquet)").fetchall()[0][0]
@@ -63,7 +65,7 @@ def replace(staged: StagedCandidate, entry: SegmentEntry, folder: Path) -> Stage
     candidate: Candidate = staged.candidate.model_copy(update={"segments": (entry,)})
     # the gates judge what the publisher would then publish
     object.__setattr__(staged, "candidate", candidate)
-    object.__setattr__(staged, "folders", {**staged.folders, entry.content: folder})
+    object.__setattr__(staged, "places", {**staged.places, entry.content: StagedFolder(folder)})
     return staged
 
 
@@ -79,7 +81,7 @@ def test_a_bit_that_flips_after_the_index_was_written_fails_integrity(
     sales: SalesHome, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def flip(staged: StagedCandidate) -> StagedCandidate:
-        path = staged.files("valid.parquet")[0]
+        path = Path(staged.files("valid.parquet")[0])
         data = bytearray(path.read_bytes())
         data[8] ^= 1
         path.write_bytes(bytes(data))
@@ -93,7 +95,7 @@ def test_a_bit_that_flips_after_the_index_was_written_fails_integrity(
 
 def test_a_file_the_index_does_not_name_fails_integrity(sales: SalesHome, monkeypatch: pytest.MonkeyPatch) -> None:
     def smuggle(staged: StagedCandidate) -> StagedCandidate:
-        (staged.files("valid.parquet")[0].parent / "more.parquet").write_bytes(b"x")
+        (Path(staged.files("valid.parquet")[0]).parent / "more.parquet").write_bytes(b"x")
         return staged
 
     finding = ingest_with(sales, monkeypatch, smuggle)["integrity"].findings[0]
@@ -197,7 +199,7 @@ def test_a_drop_that_rots_before_the_gates_is_unknown_and_not_a_pass(
 
 def test_a_missing_file_is_never_a_pass(sales: SalesHome, monkeypatch: pytest.MonkeyPatch) -> None:
     def remove(staged: StagedCandidate) -> StagedCandidate:
-        staged.files("valid.parquet")[0].unlink()
+        Path(staged.files("valid.parquet")[0]).unlink()
         return staged
 
     assert failed(ingest_with(sales, monkeypatch, remove)) == {"integrity", "conservation", "contract", "quality"}

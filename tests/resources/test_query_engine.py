@@ -303,7 +303,7 @@ def test_the_lock_holds_even_without_the_guard(
     local_frame = pa.table({"a": [1]})
     secret = tmp_path / "secret.csv"
     secret.write_text("a\n1\n")
-    connection = engine._connect([flights])
+    connection = engine._connect([path for part in flights.parts for path in part.files])
     with pytest.raises(duckdb.Error):
         connection.execute(sql.format(secret=secret, target=tmp_path / "target")).fetchall()
     connection.close()

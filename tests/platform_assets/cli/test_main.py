@@ -18,7 +18,24 @@ from platform_assets.cli.main import BROKEN_PIPE, DEFECT, INTERRUPTED, main
 from tests.installation import Installation
 
 ROOT = Path(__file__).parents[3]
-COMMANDS = ("scan", "plan", "ingest", "status", "query", "quarantine", "verify", "contract lint", "contract infer")
+COMMANDS = (
+    "scan",
+    "plan",
+    "ingest",
+    "status",
+    "query",
+    "quarantine",
+    "held",
+    "release",
+    "discard",
+    "rollback",
+    "repair",
+    "verify",
+    "rebuild",
+    "migrate",
+    "contract lint",
+    "contract infer",
+)
 
 
 def process(*arguments: str) -> subprocess.Popen[bytes]:
@@ -45,6 +62,8 @@ def test_help_names_every_command_setting_and_exit_code(capsys: pytest.CaptureFi
         "HASHGATE_HOME",
         "HASHGATE_DROPS",
         "HASHGATE_CONTRACTS",
+        "HASHGATE_STORE",
+        "HASHGATE_DATABASE",
         "exit codes",
     ):
         assert word in said

@@ -31,6 +31,22 @@ def test_each_partition_is_built_or_skipped_with_the_reason(seeded: Installation
     assert partitions["2024-01-05"]["why"].startswith("a gate stopped this very content (gate quality FAIL")
 
 
+def test_expected_outputs_are_named_with_every_sink_and_the_mode(installation: Installation) -> None:
+    installation.write_contract(
+        f"{CONTRACT}  - property: sinks\n    value: [duckdb, csv]\n  - property: sinkMode\n    value: append\n"
+    )
+    outputs = plan_of(installation)["outputs"]
+    assert [(o["asset"], o["sink"], o["mode"]) for o in outputs] == [
+        ("orders/validated", "parquet", "append"),
+        ("orders/validated", "csv", "append"),
+        ("orders/validated", "duckdb", "append"),
+        ("orders/quarantine", "parquet", "append"),
+    ]
+    said = installation.hashgate("plan").out
+    assert "orders/validated  DuckDB in " in said
+    assert "orders/validated  CSV in " in said
+
+
 def test_expected_outputs_are_named_with_the_default_sink_spelled_out(installation: Installation) -> None:
     outputs = plan_of(installation)["outputs"]
     assert [(o["asset"], o["sink"], o["mode"]) for o in outputs] == [

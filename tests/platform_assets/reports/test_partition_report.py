@@ -18,7 +18,7 @@ from tests.sales import DAY, HEADER, SALES, SalesHome, row
 
 
 def reported(sales: SalesHome, commit: Commit) -> Report:
-    return Report.from_bytes(write_report(sales.workspace, sales.contract, commit).json_path.read_bytes())
+    return Report.from_bytes(Path(write_report(sales.workspace, sales.contract, commit).json_place).read_bytes())
 
 
 def state_of(folder: Path) -> dict[str, tuple[int, bytes]]:
@@ -124,11 +124,11 @@ def test_a_held_candidate_is_reported_and_says_so(sales: SalesHome) -> None:
     result = sales.ingest()
     assert result.outcome is Outcome.HELD
     ref = write_report(sales.workspace, sales.contract, result.commit)
-    report = Report.from_bytes(ref.json_path.read_bytes())
+    report = Report.from_bytes(Path(ref.json_place).read_bytes())
     assert (report.state, report.version) == ("held", None)
     assert [g.gate for g in report.gates_not_passed] == ["quality"]
     assert "/held-" in ref.json_key
-    page = ref.html_path.read_text()
+    page = Path(ref.html_place).read_text()
     assert (
         page.index("HELD") < page.index("Why it is held") < page.index("quarantine budget") < page.index("What came in")
     )
@@ -167,7 +167,7 @@ def test_a_second_call_writes_nothing_and_opens_no_table(sales: SalesHome) -> No
     sales.drop(HEADER + row(1))
     commit = sales.ingest().commit
     first = write_report(sales.workspace, sales.contract, commit)
-    folder = first.html_path.parent
+    folder = Path(first.html_place).parent
     before = state_of(folder)
     shutil.rmtree(sales.workspace.store.path("tables/sales/segments"))
     assert write_report(sales.workspace, sales.contract, commit) == first
@@ -182,21 +182,21 @@ def test_two_runs_give_the_same_bytes(sales: SalesHome) -> None:
     )
     commit = sales.ingest().commit
     ref = write_report(sales.workspace, sales.contract, commit)
-    before = [content for _, content in state_of(ref.html_path.parent).values()]
-    shutil.rmtree(ref.html_path.parent)
+    before = [content for _, content in state_of(Path(ref.html_place).parent).values()]
+    shutil.rmtree(Path(ref.html_place).parent)
     again = write_report(sales.workspace, sales.contract, commit)
     assert again == ref
-    assert [content for _, content in state_of(ref.html_path.parent).values()] == before
+    assert [content for _, content in state_of(Path(ref.html_place).parent).values()] == before
 
 
 def test_a_run_killed_between_page_and_document_is_completed(sales: SalesHome) -> None:
     sales.drop(HEADER + row(1))
     commit = sales.ingest().commit
     ref = write_report(sales.workspace, sales.contract, commit)
-    before = state_of(ref.html_path.parent)
-    ref.json_path.unlink()
+    before = state_of(Path(ref.html_place).parent)
+    Path(ref.json_place).unlink()
     assert write_report(sales.workspace, sales.contract, commit) == ref
-    assert {k: v[1] for k, v in state_of(ref.html_path.parent).items()} == {k: v[1] for k, v in before.items()}
+    assert {k: v[1] for k, v in state_of(Path(ref.html_place).parent).items()} == {k: v[1] for k, v in before.items()}
 
 
 def test_reports_of_many_come_in_the_order_asked_for(sales: SalesHome) -> None:
@@ -207,7 +207,7 @@ def test_reports_of_many_come_in_the_order_asked_for(sales: SalesHome) -> None:
     write_report(sales.workspace, sales.contract, commits[1])
     refs = list(write_reports(sales.workspace, sales.contract, [commits[2], commits[1], commits[0]]))
     assert [r.json_key.split("/")[3] for r in refs] == ["2024-03-03", "2024-03-02", "2024-03-01"]
-    assert all(r.html_path.is_file() and r.json_path.is_file() for r in refs)
+    assert all(Path(r.html_place).is_file() and Path(r.json_place).is_file() for r in refs)
 
 
 def test_a_report_lies_beside_its_commit_under_its_name(sales: SalesHome) -> None:
@@ -261,7 +261,7 @@ def test_a_stored_report_that_is_none_any_more_is_said(sales: SalesHome, content
     sales.drop(HEADER + row(1))
     commit = sales.ingest().commit
     ref = write_report(sales.workspace, sales.contract, commit)
-    ref.json_path.write_bytes(content)
+    Path(ref.json_place).write_bytes(content)
     with pytest.raises(StoreError, match=r"is not a report any more\. Remove its folder") as raised:
         write_report(sales.workspace, sales.contract, commit)
     assert raised.value.evidence["key"] == ref.json_key

@@ -6,6 +6,7 @@ import re
 from collections import Counter
 from html.parser import HTMLParser
 from itertools import pairwise
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -127,7 +128,7 @@ def hostile_report(sales: SalesHome, value: str) -> tuple[Commit, Report, str, s
     name = value.replace("/", "_").replace("\x00", "_")
     sales.drop(header + "".join(lines), f"{DAY} {name}.csv")
     commit = sales.ingest().commit
-    stored = Report.from_bytes(write_report(sales.workspace, contract, commit).json_path.read_bytes())
+    stored = Report.from_bytes(Path(write_report(sales.workspace, contract, commit).json_place).read_bytes())
     finding = Finding(subject=value, expected=value, observed=value, fix=value)
     gates = (
         stored.gates[0].model_copy(update={"warnings": (finding,), "observed": value, "expected": value}),
@@ -218,7 +219,7 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> Report:
         + row(1)
     )
     commit = sales.ingest().commit
-    return Report.from_bytes(write_report(sales.workspace, sales.contract, commit).json_path.read_bytes())
+    return Report.from_bytes(Path(write_report(sales.workspace, sales.contract, commit).json_place).read_bytes())
 
 
 def test_the_page_forbids_and_needs_nothing_from_elsewhere(report: Report) -> None:

@@ -1,0 +1,1 @@
+"""Keeping an installation: what goes, and when; what is forgotten; backup and restore."""

@@ -1,0 +1,50 @@
+"""`hashgate` in a process whose reading of marked drops ends it, one way or another: a child of the tests.
+
+Usage: python -m tests.platform_assets.ingest.dying_parser HOW WHERE COMMAND...
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import signal
+import sys
+from collections.abc import Callable, Iterator
+from typing import Any, BinaryIO
+
+from platform_assets.cli.main import main
+from resources import gatekeeper, segment_writer
+
+MARK = b"666,poison"
+
+
+def _kill() -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def _run_out_of_memory() -> None:
+    raise MemoryError
+
+
+WAYS: dict[str, Callable[[], None]] = {"kill": _kill, "abort": os.abort, "memory": _run_out_of_memory}
+
+
+def _dying(read: Callable[..., Any], die: Callable[[], None]) -> Callable[..., Any]:
+    """The same reading, but for drops with the mark."""
+
+    def reading(source: BinaryIO | Iterator[bytes], *arguments: Any, **options: Any) -> Any:
+        data = source.read() if hasattr(source, "read") else b"".join(source)
+        if MARK in data:
+            die()
+        return read(io.BytesIO(data), *arguments, **options)
+
+    return reading
+
+
+if __name__ == "__main__":
+    how, where, *command = sys.argv[1:]
+    if where == "writer":
+        segment_writer.read_records = _dying(segment_writer.read_records, WAYS[how])
+    else:
+        gatekeeper.count_frames = _dying(gatekeeper.count_frames, WAYS[how])
+    sys.exit(main(command))

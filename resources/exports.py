@@ -30,7 +30,7 @@ from resources.csv_sink import read_csv, write_csv
 from resources.duckdb_session import open_session
 from resources.gatekeeper import run_gate
 from resources.object_store import ObjectStore, refused_by_disk
-from resources.segment_places import SegmentPlace, StagedFolder, is_intact, is_remote, open_source
+from resources.segment_places import SegmentPlace, StagedFolder, is_intact, is_remote, open_source, telling_why
 from resources.segment_writer import stored_file, write_index
 from resources.version_rows import RowsDigest, VersionRows, digest_rows, rows_of
 
@@ -153,13 +153,14 @@ def _write(
 
 
 def _write_rows(store: ObjectStore, candidate: Candidate, rows: VersionRows, sink: Sink, path: Path) -> None:
-    if sink is Sink.CSV:
-        write_csv(store, rows, path)
-        return
-    # imported here because it brings Dagster, which whoever exports nothing need not wait for
-    from resources.duckdb_sink import write_database  # noqa: PLC0415
+    with telling_why(rows.sources):
+        if sink is Sink.CSV:
+            write_csv(store, rows, path)
+            return
+        # imported here because it brings Dagster, which whoever exports nothing need not wait for
+        from resources.duckdb_sink import write_database  # noqa: PLC0415
 
-    write_database(store, candidate, rows, path)
+        write_database(store, candidate, rows, path)
 
 
 def _read_rows(store: ObjectStore, candidate: Candidate, rows: VersionRows, sink: Sink, path: Path) -> RowsDigest:
@@ -175,7 +176,7 @@ def _judge(candidate: Candidate, places: Mapping[Digest, SegmentPlace], store: O
     if missing:
         return _receipt(candidate, None, [_finding(sink, "the version's rows", "no file") for sink in missing])
     rows = rows_of(candidate, places)
-    with open_session("gate", store=store) as session:
+    with telling_why(rows.sources), open_session("gate", store=store) as session:
         expected = digest_rows(session, rows.columns, f"({rows.query})")
     findings = []
     for export in candidate.exports:

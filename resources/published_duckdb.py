@@ -29,6 +29,10 @@ class PublishedDuckDB(DuckDBResource):
         default=CACHE_BYTES, description="How much of a store in S3 is kept on the local disk, at HASHGATE_HOME/cache."
     )
 
+    @classmethod
+    def _is_dagster_maintained(cls) -> bool:
+        return False
+
     @contextmanager
     def get_connection(
         self, *tables: str, partitions: Mapping[str, Sequence[str]] | None = None

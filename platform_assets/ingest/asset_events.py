@@ -7,7 +7,7 @@ shows as they are and never as Markdown or HTML; control characters are made vis
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -114,8 +114,17 @@ def selection_event(keys: TableKeys, selection: Selection) -> AssetMaterializati
     )
 
 
-def version_events(keys: TableKeys, commit: Commit, uri: str) -> tuple[AssetMaterialization, AssetMaterialization]:
-    """The partition's validated rows and its quarantine are what the commit says."""
+def version_events(
+    keys: TableKeys, commit: Commit, uri: str, exports: Mapping[str, str]
+) -> tuple[AssetMaterialization, AssetMaterialization]:
+    """The partition's validated rows and its quarantine are what the commit says.
+
+    Args:
+        keys: The table's assets.
+        commit: A published version.
+        uri: Where the commit lies.
+        exports: Where its exports lie, by sink.
+    """
     candidate = commit.candidate
     parts = (*candidate.segments, *([candidate.overlay] if candidate.overlay else []))
     common: dict[str, Any] = {
@@ -135,6 +144,7 @@ def version_events(keys: TableKeys, commit: Commit, uri: str) -> tuple[AssetMate
             "quarantined_rows": candidate.quarantined_rows,
             "snapshot": candidate.snapshot,
             SIZE_BYTES: sum(f.size_bytes for p in parts for f in p.files if f.name == "valid.parquet"),
+            **{f"{sink}_file": dg.MetadataValue.url(place) for sink, place in exports.items()},
             **common,
         },
         tags=tags,

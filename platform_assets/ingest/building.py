@@ -112,7 +112,8 @@ def build_partition(
     if force:
         watch.begin_anew(snapshot.inputs)
     recipe = expected_partition_view(contract, parser_identity(), snapshot.inputs, watch.refused)
-    head = workspace.reader.head(contract.table, partition)
+    base = workspace.reader.standing(contract.table, partition)
+    head = base.head
     # what was damaged or lost of a version is made again from its drops, and nothing else of it is relied on
     reuse = not force and (head is None or workspace.reader.is_whole(head))
     if head is not None and head.candidate.view_key == recipe.key and reuse:
@@ -129,7 +130,9 @@ def build_partition(
         exported = export(workspace.store, staged.candidate, staged.places, folder)
         whole = replace(staged, candidate=exported.candidate, places=exported.places)
         receipts = (*receipts, *exported.receipts)
-        done: Publication = publish(workspace.store, workspace.reader, whole, receipts, workspace.now())
+        done: Publication = publish(
+            workspace.store, workspace.reader, whole, receipts, workspace.now(), base=base, force=force
+        )
         return PartitionResult(contract.table, partition, done.outcome, done.commit, builder.written, done.reason)
 
 

@@ -64,7 +64,7 @@ def tell(
     untold = [commit for commit in published if (known or {}).get(commit.candidate.partition) != commit.digest]
     for commit in untold:
         place = numbered_key(contract.table, "commits", commit.candidate.partition, commit.number)
-        yield from version_events(keys, commit, workspace.store.uri(place))
+        yield from version_events(keys, commit, workspace.store.uri(place), _exports(workspace, commit))
     targets = stored_materializations(
         instance, workspace, keys, [commit.candidate.partition for commit in published], run_id
     )
@@ -75,6 +75,13 @@ def tell(
     for commit, report in zip(commits, reports, strict=True):
         if commit in untold:
             yield report_event(keys, commit, report)
+
+
+def _exports(workspace: Workspace, commit: Commit) -> dict[str, str]:
+    """Where the exports of a version lie, by sink."""
+    candidate, reader = commit.candidate, workspace.reader
+    places = [(export, reader.export_place(candidate, export).prefix) for export in candidate.exports]
+    return {str(export.sink): workspace.store.uri(f"{place}/{export.file.name}") for export, place in places}
 
 
 def stored_materializations(

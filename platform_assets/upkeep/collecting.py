@@ -5,17 +5,18 @@ again, and what is still unneeded is *removed*; after another grace the list is 
 
 Why no interleaving removes what a commit (or a selection, or the capture log) names. One assumption about time: nobody
 takes longer than a grace (a) between a last look at the lists and the document written right after it, (b) between
-reading a document and reading the last byte it names, (c) between checking the collector's lease and the removal right
-after it. Let list L hold the name X, be created at D, and X be removed at R; a collector looks at all roots at S, with
-D + grace <= S < R.
+reading a document and the last use of what it names, a new document that names it again included (a run, a query),
+(c) between checking the collector's lease and the removal right after it. Let list L hold the name X, be created at D,
+and X be removed at R; a collector looks at all roots at S, with D + grace <= S < R.
 
 1. A writer that names X looks at the lists, finds X on none, and *then* finds X there, or puts it there; it does so
    right before its document, created at C. If that last look came before D, then C < D + grace <= S by (a): the look
    at S saw the document, and X stayed. If it came after D and before L was retired, X was listed, and the writer took
    `X.1`, for which the same holds. If it came after L was retired, X had been kept, or was gone: then it is put there.
-2. A reader of a document that names X read it while X was a root: a name stops being one only when its documents have
-   expired, or it never had any, and only then is it listed. So the reader began before D and is done by (b) before R.
-   Who comes later finds the expiry, or the newer version.
+2. Who uses X because a document names it (a reader; a run, of the drops that its selection names) read that document
+   while X was a root: a name stops being one only when its documents have expired, or it never had any, and only then
+   is it listed. So that was before D, and by (b) it is over before S. Who comes later finds the expiry, or the newer
+   document.
 3. A collector that lost its lease over a removal removes by (c) before L is retired by another one, which waits a
    grace after it has gone through L: until then nobody has put X there anew.
 

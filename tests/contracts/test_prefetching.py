@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Iterator
 
 import pytest
 
-from contracts.prefetching import prefetch
+from contracts.prefetching import StoppedError, prefetch
 
 
 class Source:
@@ -82,3 +83,46 @@ def test_a_consumer_that_fails_ends_the_thread() -> None:
     with pytest.raises(KeyError):
         fail_at(5, prefetch(source.items()))
     assert source.made < 20
+
+
+def test_a_stop_ends_the_items() -> None:
+    stop = threading.Event()
+    ahead = prefetch(Source(10**9).items(), stop=stop)
+    assert next(ahead) == 0
+    stop.set()
+    with pytest.raises(StoppedError):
+        next(ahead)
+
+
+def test_a_stop_is_heard_while_the_next_item_is_waited_for() -> None:
+    stop, go_on = threading.Event(), threading.Event()
+
+    def slow() -> Iterator[int]:
+        yield 0
+        go_on.wait()
+
+    ahead = prefetch(slow(), stop=stop)
+    assert next(ahead) == 0
+    threading.Timer(0.1, stop.set).start()
+    threading.Timer(0.6, go_on.set).start()
+    with pytest.raises(StoppedError):
+        next(ahead)
+
+
+def test_a_producer_that_hangs_is_left_behind_when_all_is_to_stop(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("contracts.prefetching.PATIENCE_S", 0.2)
+    stop, silent = threading.Event(), threading.Event()
+
+    def hanging() -> Iterator[int]:
+        yield 0
+        silent.wait()
+
+    ahead = prefetch(hanging(), stop=stop)
+    assert next(ahead) == 0
+    stop.set()
+    with pytest.raises(StoppedError):
+        next(ahead)
+    silent.set()
+    deadline = time.monotonic() + 5
+    while time.monotonic() < deadline and any(thread.name == "prefetch" for thread in threading.enumerate()):
+        time.sleep(0.01)

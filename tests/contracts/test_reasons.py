@@ -25,5 +25,6 @@ def test_every_flaw_of_a_frame_is_a_reason() -> None:
     assert {flaw.name for flaw in Flaw} - {"NONE"} <= {reason.name for reason in Reason}
 
 
-def test_a_file_is_refused_whole_for_two_reasons_only() -> None:
-    assert {"UNDECODABLE_COMPRESSION", "NOT_PARQUET"} == WHOLE_FILE
+def test_a_file_is_refused_whole_for_four_reasons_only() -> None:
+    whole = {"UNDECODABLE_COMPRESSION", "NOT_PARQUET", "DECOMPRESSED_TOO_LARGE", "PARSER_CRASHED"}
+    assert whole == WHOLE_FILE

@@ -99,6 +99,7 @@ class BucketTrial(Trial[RequestTrouble]):
             if fault is not None:
                 _plan(proxy, fault)
             answer = self._zygote.call(self._scenario.act, home.reached_by(proxy.endpoint))
+            proxy.closing.set()  # what hangs may go
             proxy.wait_until_idle()
         if fault is None:
             self._requests = [request.replace(home.place.prefix, "") for request in proxy.requests]

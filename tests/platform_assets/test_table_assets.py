@@ -78,6 +78,9 @@ def test_a_table_with_sinks_has_a_gate_more_and_its_kinds(orders: DagsterHome) -
     assert all(orders.gates(gate) == {DAYS[0]: ("SUCCEEDED", True)} for gate in orders.contract.gates)
     verdict = orders.verdict("sinks", DAYS[0])
     assert verdict.description == "2 exports read back, 2 right"
+    told = orders.latest("orders/validated", DAYS[0]).metadata
+    for sink in ("csv", "duckdb"):
+        assert Path(str(told[f"{sink}_file"].value).removeprefix("file://")).name == f"orders.{sink}"
     spec = orders.definitions.resolve_asset_graph().get(dg.AssetKey(["orders", "validated"]))
     assert spec.kinds == {"parquet", "duckdb", "csv"}
 
@@ -227,7 +230,7 @@ def test_checks_alone_verify_what_is_published(orders: DagsterHome) -> None:
     orders.run(DAYS[0])
     head = orders.installation.workspace.reader.head("orders", DAYS[0])
     assert head is not None
-    (valid,) = orders.installation.workspace.reader.open("orders", DAYS[0]).valid
+    valid = Path(orders.installation.workspace.reader.open("orders", DAYS[0]).valid[0])
     valid.chmod(0o600)
     damaged = bytearray(valid.read_bytes())
     damaged[len(damaged) // 2] ^= 1

@@ -13,6 +13,7 @@ import duckdb
 import pytest
 
 from contracts.commits import Candidate, SegmentEntry
+from contracts.errors import DigestMismatchError
 from contracts.gates import GateReceipt, Verdict
 from contracts.refs import digest_bytes
 from contracts.segments import SegmentIndex
@@ -180,21 +181,21 @@ def test_a_writer_that_lets_a_key_through_twice_fails_quality(
     )
 
 
-def test_a_drop_that_rots_before_the_gates_is_unknown_and_not_a_pass(
+def test_a_drop_that_rots_before_it_is_read_is_never_published(
     sales: SalesHome, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     load_snapshot = building.load_snapshot
 
     def rot(workspace: Workspace, selection: Selection) -> SelectionSnapshot:
         snapshot = load_snapshot(workspace, selection)
-        path = workspace.store.path(blob_key(snapshot.inputs[0].digest))
+        path = sales.folder / "home" / "store" / blob_key(snapshot.inputs[0].digest)
         path.write_bytes(path.read_bytes() + b"5,south,1,,\n")
         return snapshot
 
     monkeypatch.setattr(building, "load_snapshot", rot)
-    (receipt,) = [r for r in sales.ingest().receipts if r.gate == "conservation"]
-    assert receipt.verdict is Verdict.UNKNOWN
-    assert receipt.observed.startswith("DigestMismatchError: blob blake3:")
+    with pytest.raises(DigestMismatchError, match=r"drop blobs/.*: expected blake3:"):
+        sales.ingest()
+    assert sales.workspace.reader.head("sales", DAY) is None
 
 
 def test_a_missing_file_is_never_a_pass(sales: SalesHome, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -188,11 +188,13 @@ class Published:
         workspace.contracts = self.contracts
         return workspace
 
-    def verified(self, depth: Depth = Depth.DEEP, *, asks_dagster: bool = True) -> Verification:
+    def verified(
+        self, depth: Depth = Depth.DEEP, *, asks_dagster: bool = True, put_aside: bool = False
+    ) -> Verification:
         """Look at all of it."""
         workspace = self.workspace
         try:
-            return verify(workspace, depth=depth, told=self.told if asks_dagster else None)
+            return verify(workspace, depth=depth, told=self.told if asks_dagster else None, put_aside=put_aside)
         finally:
             workspace.database.close()
 

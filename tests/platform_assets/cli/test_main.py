@@ -33,6 +33,10 @@ COMMANDS = (
     "verify",
     "rebuild",
     "migrate",
+    "gc",
+    "forget",
+    "backup",
+    "restore",
     "contract lint",
     "contract infer",
 )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -54,7 +55,7 @@ def flip(path: Path) -> None:
     path.write_bytes(bytes(data))
 
 
-def findings(home: Home, **options: bool) -> dict[str, Concern]:
+def findings(home: Home, **options: Any) -> dict[str, Concern]:
     done = verify(home.workspace, depth=Depth.DEEP, **options)
     return {found.subject: found.concern for found in done.corruptions}
 

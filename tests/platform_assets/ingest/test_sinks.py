@@ -45,7 +45,7 @@ def contract_of(sinks: tuple[Sink, ...], mode: str = "replace", **changes: Any) 
     return SALES.model_copy(update={"sinks": in_order(sinks), "sink_mode": mode} | changes)
 
 
-@pytest.fixture(params=BESIDE.values(), ids=BESIDE.keys())
+@pytest.fixture(params=list(BESIDE.values()), ids=list(BESIDE))
 def sinks(request: pytest.FixtureRequest) -> tuple[Sink, ...]:
     found: tuple[Sink, ...] = request.param
     return found

@@ -1,4 +1,4 @@
-"""Reasons: every code has its words, and only two refuse a file."""
+"""Reasons: every code has its words, and only four refuse a file."""
 
 from __future__ import annotations
 

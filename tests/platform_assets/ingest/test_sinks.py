@@ -194,6 +194,22 @@ def test_a_sink_that_a_contract_names_later_brings_a_version_that_parses_nothing
     assert again.commit.candidate.view_key == plain.candidate.view_key
 
 
+def test_the_mode_error_forbids_other_rows_and_no_other_sink(sales: SalesHome) -> None:
+    sales.drop(FIRST)
+    sales.under(contract_of((), "error")).ingest()
+    home = sales.under(contract_of((Sink.CSV,), "error"))
+    done = home.ingest()
+    assert (done.outcome, done.commit.number) == (Outcome.PUBLISHED, 2)
+    assert ids_of(home, done.commit) == [1, 2]
+    ((_, path),) = home.workspace.reader.open_exports([done.commit], Sink.CSV)
+    Path(path).unlink()
+    assert home.ingest(force=True).commit.number == 3
+    assert ids_of(home, head_of(home)) == [1, 2]
+    home.drop(RESTATED)
+    with pytest.raises(CommitError, match="sink mode is `error`"):
+        home.ingest()
+
+
 def test_digests_of_a_table_in_parquet_alone_do_not_know_of_sinks(sales: SalesHome) -> None:
     sales.drop(FIRST)
     document = sales.ingest().commit.to_bytes().decode()

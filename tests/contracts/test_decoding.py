@@ -10,9 +10,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from contracts import decoding, table_contract
 from contracts.decoding import Compression, UndecodableError, decode_chunks, text_encoding
 from contracts.errors import DropError
 from contracts.reasons import Reason
+from contracts.table_contract import Expansion
 
 TEXT = 'name,note\n"Zoë","a\r\nb"\nŁódź,日本\n'
 PLAIN = TEXT.encode() * 5000
@@ -91,6 +93,58 @@ def test_a_bomb_is_unpacked_in_blocks() -> None:
     sizes = [len(chunk) for chunk in decode_chunks([gzip.compress(bytes(100 << 20))], "gzip", "utf-8")]
     assert sum(sizes) == 100 << 20
     assert max(sizes) <= 4 << 20
+
+
+ZEROS = bytes(1 << 20)
+SMALL = Expansion(max_bytes=10 << 20)
+BOMBS = {
+    "gzip": gzip.compress(ZEROS, mtime=0) * 11,
+    "zstd": pa.compress(ZEROS, codec="zstd", asbytes=True) * 11,
+}
+
+
+def limited(data: bytes, limit: Expansion, *, size_bytes: int | None, cuts: int = 1000) -> bytes:
+    return b"".join(decode_chunks(cut(data, cuts), "auto", "utf-8", limit=limit, size_bytes=size_bytes))
+
+
+@pytest.mark.parametrize("cuts", [7, 1000, 10_000_000])
+@pytest.mark.parametrize("knows_size", [True, False], ids=["its size is known", "its size is not known"])
+@pytest.mark.parametrize("codec", BOMBS)
+def test_a_file_that_becomes_too_large_is_refused_however_it_is_cut(codec: str, cuts: int, *, knows_size: bool) -> None:
+    bomb = BOMBS[codec]
+    with pytest.raises(UndecodableError, match="DECOMPRESSED_TOO_LARGE") as caught:
+        limited(bomb, SMALL, size_bytes=len(bomb) if knows_size else None, cuts=cuts)
+    assert caught.value.evidence["reason"] is Reason.DECOMPRESSED_TOO_LARGE
+    assert caught.value.evidence["where"] == f"{codec} data"
+    assert caught.value.evidence["problem"] == "decompressed it is larger than 10,485,760 bytes: maxBytes is 10,485,760"
+    assert str(caught.value).endswith("raise maxBytes or maxRatio of `decompression` in the contract; or split it.")
+
+
+@pytest.mark.parametrize("codec", BOMBS)
+def test_a_file_of_just_the_size_passes(codec: str) -> None:
+    assert len(limited(BOMBS[codec], Expansion(max_bytes=11 << 20), size_bytes=len(BOMBS[codec]))) == 11 << 20
+
+
+@pytest.mark.parametrize("knows_size", [True, False], ids=["its size is known", "its size is not known"])
+def test_a_file_that_grows_too_many_times_is_refused(monkeypatch: pytest.MonkeyPatch, *, knows_size: bool) -> None:
+    monkeypatch.setattr(table_contract, "RATIO_FROM_BYTES", 1 << 20)
+    monkeypatch.setattr(decoding, "RATIO_FROM_BYTES", 1 << 20)
+    bomb = BOMBS["gzip"]
+    most = 100 * len(bomb)
+    with pytest.raises(UndecodableError, match=f"larger than {most:,} bytes: maxRatio is 100 to the file's size, from"):
+        limited(bomb, Expansion(max_ratio=100), size_bytes=len(bomb) if knows_size else None)
+    assert limited(bomb, Expansion(max_ratio=1100), size_bytes=len(bomb)) == ZEROS * 11
+
+
+def test_what_is_too_large_is_refused_before_all_of_it_is_there() -> None:
+    given = iter(cut(BOMBS["gzip"] * 1000, 4096))
+    with pytest.raises(UndecodableError):
+        list(decode_chunks(given, "gzip", "utf-8", limit=SMALL))
+    assert len(list(given)) > 2000
+
+
+def test_plain_files_are_as_large_as_they_are() -> None:
+    assert len(limited(ZEROS * 11, SMALL, size_bytes=11 << 20)) == 11 << 20
 
 
 @pytest.mark.parametrize("size", [1, 2, 3, 1000])

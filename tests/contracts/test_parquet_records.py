@@ -6,10 +6,12 @@ import contextlib
 import datetime as dt
 import io
 import json
+import tracemalloc
 from decimal import Decimal
 from typing import Any
 
 import duckdb
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -17,9 +19,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from contracts.decoding import UndecodableError
+from contracts.parquet_records import read_through
 from contracts.reasons import Reason
 from contracts.records import count_frames, read_records, records_schema
-from contracts.table_contract import Column, ParquetFormat, TableContract
+from contracts.table_contract import Column, Expansion, ParquetFormat, Server, TableContract
 from tests.contracts.reading import Outcome, outcome, seeded, text_contract, whole
 
 
@@ -183,6 +186,60 @@ def test_what_is_not_parquet_is_refused_whole(data: bytes, where: str) -> None:
             read()
         assert caught.value.evidence["reason"] is Reason.NOT_PARQUET
         assert str(caught.value).endswith(Reason.NOT_PARQUET.fix)
+
+
+def claiming(data: bytes, rows: int, claimed: int) -> bytes:
+    """The same file, whose footer states another number of rows wherever it states that one."""
+    size = int.from_bytes(data[-8:-4], "little")
+    body, footer = data[: -8 - size], data[-8 - size : -8]
+    changed = footer.replace(b"\x16" + varint(2 * rows), b"\x16" + varint(2 * claimed))
+    assert changed != footer
+    return body + changed + len(changed).to_bytes(4, "little") + b"PAR1"
+
+
+def varint(number: int) -> bytes:
+    """Source: Thrift's compact protocol; of an i64 twice the value, if that is not negative."""
+    digits = [(number >> shift) & 0x7F for shift in range(0, max(1, number.bit_length()), 7)]
+    return bytes([*(digit | 0x80 for digit in digits[:-1]), digits[-1]])
+
+
+def test_a_footer_that_claims_what_no_memory_holds_is_refused_at_once() -> None:
+    liar = claiming(parquet(pa.table({"v": list(range(12_345))})), 12_345, 1 << 40)
+    tracemalloc.start()
+    for read in (lambda: list(read_records([liar], contract())), lambda: count_frames([liar], contract())):
+        with pytest.raises(UndecodableError, match="DECOMPRESSED_TOO_LARGE: footer: decompressed it is larger than"):
+            read()
+    assert tracemalloc.get_traced_memory()[1] < 10 << 20
+    tracemalloc.stop()
+
+
+def test_a_footer_that_claims_rows_that_are_not_there_is_believed_by_nobody_who_reads() -> None:
+    liar = claiming(parquet(pa.table({"v": list(range(12_345))})), 12_345, 200_000_000)
+    assert count_frames([liar], contract()).records == 200_000_000
+    tracemalloc.start()
+    for read in (
+        lambda: list(read_records([liar], contract())),
+        lambda: list(read_records([liar], contract(), only=np.array([7]))),
+        lambda: read_through(io.BytesIO(liar), Expansion()),
+    ):
+        with pytest.raises(UndecodableError, match="NOT_PARQUET: row group 1: "):
+            read()
+    assert tracemalloc.get_traced_memory()[1] < 50 << 20
+    tracemalloc.stop()
+
+
+def test_reading_through_counts_what_is_there() -> None:
+    data = parquet(pa.table({"v": list(range(900))}), row_group_size=300)
+    assert read_through(io.BytesIO(data), Expansion()) == 900
+
+
+def test_equal_rows_beyond_the_limit_are_refused_in_however_few_bytes_they_are_stored() -> None:
+    data = parquet(pa.table({"v": pa.nulls(1_000_000, pa.int8())}))
+    strict = contract().model_copy(
+        update={"server": Server(path="x", format=ParquetFormat(), decompression=Expansion(max_bytes=999_999))}
+    )
+    with pytest.raises(UndecodableError, match="maxBytes is 999,999"):
+        list(read_records([data], strict))
 
 
 def test_flipped_bits_lose_no_record_or_refuse_the_file() -> None:

@@ -16,6 +16,7 @@ from contracts.segments import (
     MAXIMUM_DROPS,
     ParserIdentity,
     SegmentIndex,
+    crashed_drops,
     cut_segments,
     expected_partition_view,
     segment_view,
@@ -103,6 +104,30 @@ def test_an_edit_of_a_set_rule_keeps_segments_and_changes_the_partition() -> Non
 )
 def test_another_parser_is_another_segment(parser: ParserIdentity) -> None:
     assert segment_view(CONTRACT, parser, [blob("a")]).key != segment_view(CONTRACT, PARSER, [blob("a")]).key
+
+
+def test_a_drop_that_is_refused_unread_is_in_the_recipe_of_its_segment_only() -> None:
+    drops = [blob(str(i), ALONE_BYTES) for i in range(3)]
+    crashed = [drops[1].digest]
+    sound = [segment_view(CONTRACT, PARSER, [drop]) for drop in drops]
+    refused = [segment_view(CONTRACT, PARSER, [drop], crashed) for drop in drops]
+    assert [a.key == b.key for a, b in zip(sound, refused, strict=True)] == [True, False, True]
+    assert [crashed_drops(view) for view in refused] == [frozenset(), frozenset(crashed), frozenset()]
+    recipes = [expected_partition_view(CONTRACT, PARSER, drops, which).key for which in ((), crashed)]
+    assert recipes[0] == expected_partition_view(CONTRACT, PARSER, drops).key != recipes[1]
+
+
+def test_drops_that_crashed_elsewhere_change_no_recipe() -> None:
+    drops = [blob("a"), blob("b")]
+    elsewhere = [blob("c").digest]
+    assert segment_view(CONTRACT, PARSER, drops, elsewhere) == segment_view(CONTRACT, PARSER, drops)
+
+
+def test_in_which_order_drops_crashed_does_not_show() -> None:
+    drops = [blob("a"), blob("b"), blob("c")]
+    crashed = [drops[2].digest, drops[0].digest]
+    forwards, backwards = (segment_view(CONTRACT, PARSER, drops, order) for order in (crashed, crashed[::-1]))
+    assert forwards.key == backwards.key
 
 
 def test_the_order_of_drops_is_part_of_a_segment() -> None:

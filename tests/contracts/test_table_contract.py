@@ -14,9 +14,11 @@ from contracts.sinks import Sink
 from contracts.table_contract import (
     EXTRA_COLUMN,
     LINEAGE_COLUMNS,
+    RATIO_FROM_BYTES,
     Cadence,
     Column,
     CsvFormat,
+    Expansion,
     Freshness,
     JsonLinesFormat,
     Partitioning,
@@ -42,6 +44,19 @@ TRIPS = TableContract(
     row_rules=(RowRule(name="positive", expression="id > 0"),),
     set_rules=(SetRule(name="rows", query="SELECT count(*) FROM {table}", operator=">", threshold=(0,)),),
 )
+
+
+@pytest.mark.parametrize(
+    ("size", "most"),
+    [
+        pytest.param(0, RATIO_FROM_BYTES, id="nothing"),
+        pytest.param(1000, RATIO_FROM_BYTES, id="a small file"),
+        pytest.param(RATIO_FROM_BYTES // 100, 2 * RATIO_FROM_BYTES, id="a file whose size counts"),
+        pytest.param(1 << 40, 64 << 30, id="a file larger than may become of it"),
+    ],
+)
+def test_what_may_become_of_a_compressed_drop(size: int, most: int) -> None:
+    assert Expansion().most_bytes(size) // 1000 == most // 1000
 
 
 def changed(**values: Any) -> TableContract:
@@ -71,6 +86,9 @@ JUDGES_ROWS = {
     "the delimiter": {"server": Server(path="trips/*.csv", format=CsvFormat(delimiter=";"))},
     "the format": {"server": Server(path="trips/*.csv", format=JsonLinesFormat())},
     "undeclared columns": {"undeclared_columns": "keep"},
+    "how far a drop may expand": {
+        "server": TRIPS.server.model_copy(update={"decompression": Expansion(max_ratio=1000)})
+    },
 }
 
 JUDGES_SETS = {
@@ -88,6 +106,13 @@ WHERE_FROM = {
     "the path": {"server": Server(path="other/*.csv", format=CsvFormat())},
     "the calendar": {"partitioning": TRIPS.partitioning.model_copy(update={"cadence": Cadence.HOURLY})},
 }
+
+
+def test_a_contract_that_says_nothing_of_expansion_keeps_its_digest() -> None:
+    """As it was before there was a limit: limits that are not stated came with the parser, not with the contract."""
+    stated = changed(server=TRIPS.server.model_copy(update={"decompression": Expansion(max_bytes=64 << 30)}))
+    assert stated.rows_digest == TRIPS.rows_digest
+    assert "decompression" not in TRIPS._judging_rows()
 
 
 @pytest.mark.parametrize("change", PROSE.values(), ids=PROSE.keys())

@@ -8,8 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from contracts.refs import digest_bytes
 from platform_assets.evidence.corruptions import Concern, Depth, TableReport
 from platform_assets.evidence.verifying import verify, verify_partitions
+from resources.captures import blob_key
 from resources.database_schema import metadata
 from tests.installation import CONTRACT, Installation
 
@@ -305,10 +307,10 @@ def test_what_nothing_explains_is_named(key: str, installation: Installation) ->
 
 def test_leavings_that_the_collector_removes_are_counted_and_no_corruption(installation: Installation) -> None:
     store = installation.home / "store"
-    other, folder = "0" * 64, "1" * 64
-    for key in (f"blobs/00/00/{other}", f"tables/orders/segments/{other}/{folder}/valid.parquet"):
-        (store / key).parent.mkdir(parents=True)
-        (store / key).write_bytes(b"left")
+    for left in (b"left", b"over"):
+        path = store / blob_key(digest_bytes(left))
+        path.parent.mkdir(parents=True)
+        path.write_bytes(left)
     verification = verify(installation.workspace, depth=Depth.DEEP)
     assert verification.store is not None
     assert (verification.sound, verification.store.unneeded, verification.store.unneeded_bytes) == (True, 2, 8)

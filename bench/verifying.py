@@ -125,8 +125,8 @@ def ingest(home: Path) -> None:
     partitions = sorted(workspace.catalogue.captures(contract.table))
     for done, partition in enumerate(select(workspace, contract, partitions), 1):
         build_partition(workspace, contract, partition, run_id="bench")
-        print(f"\r{home.name}: {captured.captured} captured, {done} of {len(partitions)} days", end="", file=sys.stderr)
-    print(file=sys.stderr)
+        if done % 100 == 0:
+            print(f"{home.name}: {captured.captured} captured, {done} of {len(partitions)} days", file=sys.stderr)
 
 
 def _contract() -> TableContract:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import math
+from json.encoder import encode_basestring
 from typing import Any
 
 _SAFE_INTEGER = 2**53
@@ -56,7 +57,7 @@ def _utf16_units(name: str) -> bytes:
 
 def _string(text: str) -> str:
     text.encode("utf-8")  # a lone surrogate is no text: UnicodeEncodeError is a ValueError
-    return json.dumps(text, ensure_ascii=False)
+    return encode_basestring(text)
 
 
 def _integer(number: int) -> str:

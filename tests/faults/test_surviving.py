@@ -125,7 +125,7 @@ def test_a_planted_defect_is_found(
     assert any(defect in found for found in tried.defects), tried
 
 
-@pytest.mark.parametrize(("trouble", "where"), {(t, w): None for _, t, w, _ in PLANTED.values()}, ids=str)
+@pytest.mark.parametrize(("trouble", "where"), [(t, w) for _, t, w, _ in PLANTED.values()], ids=PLANTED.keys())
 def test_without_the_planted_defect_it_is_acquitted(
     sound: DiskTrial, trouble: Trouble, where: Callable[[str], bool]
 ) -> None:

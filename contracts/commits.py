@@ -248,6 +248,11 @@ class Commit(Sealed):
         return tuple(receipt for receipt in self.receipts if receipt.verdict != "PASS")
 
     @property
+    def is_undecided(self) -> bool:
+        """Whether no gate found anything wrong, but one could not look: judged again, it may pass."""
+        return bool(self.failed) and all(receipt.verdict == "UNKNOWN" for receipt in self.failed)
+
+    @property
     def cutoff(self) -> int:
         """The capture sequence up to which this version has had its say: its own, or that of what was declined."""
         return self.candidate.cutoff if self.declined is None else max(self.declined.cutoff, self.candidate.cutoff)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import dagster as dg
 
 from contracts.table_contract import TableContract
@@ -13,6 +15,7 @@ from resources.contract_registry import ContractRegistry
 from resources.dagster_resources import WorkspaceResource
 from resources.gated_io_manager import GatedIOManager
 from resources.published_duckdb import PublishedDuckDB
+from resources.settings import Settings
 from sensors.automation import automation_sensor
 from sensors.contract_files import contract_sensor
 from sensors.drop_sensors import drop_sensor
@@ -22,7 +25,7 @@ from sensors.reconciling import reconcile_sensor
 
 def definitions() -> dg.Definitions:
     """Everything there is, as the contracts and the environment say."""
-    workspace = WorkspaceResource()
+    workspace = installation()
     registry = workspace.open().contracts
     contracts = list(registry.contracts.values())
     return dg.Definitions.merge(
@@ -42,6 +45,16 @@ def definitions() -> dg.Definitions:
             executor=dg.in_process_executor,
         ),
     )
+
+
+def installation() -> WorkspaceResource:
+    """The one that the environment names, over dagster-aws's S3 resource when its store is a bucket."""
+    if isinstance(Settings.from_environment().store, Path):
+        return WorkspaceResource()
+    # imported here because dagster-aws takes half a second, which a local store need not wait for
+    from resources.s3_resource import LimitedS3Resource, S3WorkspaceResource  # noqa: PLC0415
+
+    return S3WorkspaceResource(s3=LimitedS3Resource())
 
 
 def table(contract: TableContract) -> dg.Definitions:

@@ -3,14 +3,18 @@
 The command line makes the same client without it, because a question should not wait for Dagster to be imported.
 """
 
-from __future__ import annotations
+# No `from __future__ import annotations` here: Dagster reads the annotations of a resource's fields as they stand.
 
 from typing import Any
 
+import dagster as dg
 from dagster_aws.s3 import S3Resource
 from pydantic import Field
 
+from resources.dagster_resources import WorkspaceResource
 from resources.s3_client import CONNECT_TIMEOUT_S, MAX_ATTEMPTS, READ_TIMEOUT_S, s3_client
+from resources.store_setting import open_store
+from resources.workspace import Workspace
 
 
 class LimitedS3Resource(S3Resource):
@@ -39,3 +43,16 @@ class LimitedS3Resource(S3Resource):
             aws_secret_access_key=self.aws_secret_access_key,
             aws_session_token=self.aws_session_token,
         )
+
+
+class S3WorkspaceResource(WorkspaceResource):
+    """An installation whose store is a bucket, asked through the resource `s3`."""
+
+    s3: dg.ResourceDependency[S3Resource]
+
+    def open(self) -> Workspace:
+        """Open it; see `WorkspaceResource.open`."""
+        workspace = super().open()
+        workspace.settings.prepare()
+        workspace.store = open_store(workspace.settings, client=self.s3.get_client())
+        return workspace

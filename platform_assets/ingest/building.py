@@ -345,7 +345,11 @@ def _staging(workspace: Workspace, run_id: str) -> Iterator[Path]:
     except OSError as error:
         raise refused_by_disk(candidate, error) from error
     except duckdb.IOException as error:
-        if os.strerror(errno.ENOSPC) not in str(error):
-            raise
-        full = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-        raise refused_by_disk(candidate, full) from error
+        raise refused_by_disk(candidate, _told_by_duckdb(error)) from error
+
+
+def _told_by_duckdb(error: duckdb.IOException) -> OSError:
+    """The operating system's error, of which DuckDB passes on the words alone."""
+    said = str(error)
+    code = next((code for code in errno.errorcode if said.endswith(os.strerror(code))), None)
+    return OSError(said) if code is None else OSError(code, os.strerror(code))

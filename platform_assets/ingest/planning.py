@@ -173,7 +173,7 @@ class _Look:
         if self.head is not None and self.head.candidate.view_key == self.recipe:
             return PartitionState.PUBLISHED, "", False
         held = self._held()
-        if held is not None:
+        if held is not None and not held.is_undecided:
             return PartitionState.HELD, _what_stopped(held), False
         rolled_back = declines(self.head, self.cutoff, self.contract)
         if rolled_back is not None:
@@ -184,7 +184,7 @@ class _Look:
         discarded = self._discarded()
         if discarded is not None:
             return PartitionState.DECLINED, discarded, False
-        return PartitionState.PENDING, changed, False
+        return PartitionState.PENDING, f"{_what_stopped(held)}: to be judged again" if held else changed, False
 
     def _held(self) -> Commit | None:
         """The candidate of this recipe that a gate stopped, unless something newer was committed since."""

@@ -7,14 +7,12 @@ import traceback
 from pathlib import Path
 
 import pytest
-from dagster import build_op_context, op
 
 from contracts.errors import ConfigurationError
 from resources.s3_client import CONNECT_TIMEOUT_S, MAX_ATTEMPTS, READ_TIMEOUT_S, s3_client
-from resources.s3_resource import LimitedS3Resource
 from resources.s3_store import S3ObjectStore
 from tests.servers.fault_proxy import Fault, FaultProxy
-from tests.servers.s3 import BUCKET, S3Server
+from tests.servers.s3 import BUCKET
 
 ENDPOINT = "http://127.0.0.1:9"
 
@@ -77,22 +75,3 @@ def test_settings_without_sense_are_told_without_repeating_them(
     error = refused.value
     text = f"{''.join(traceback.format_exception(error))} {error!r} {error.__context__!r} {vars(error)}"
     assert "planted-secret" not in text.replace(str(settings), "")
-
-
-def test_dagsters_resource_gives_the_same_client_and_shows_no_secret(moto: S3Server, tmp_path: Path) -> None:
-    resource = LimitedS3Resource(
-        endpoint_url=moto.endpoint,
-        region_name="us-east-1",
-        aws_access_key_id="key",
-        aws_secret_access_key="planted-secret",  # noqa: S106 - a canary
-        aws_session_token="planted-token",  # noqa: S106
-        read_timeout_s=7,
-    )
-    assert "planted" not in f"{resource!r} {resource}"
-
-    @op(required_resource_keys={"s3"})
-    def use_it(context) -> bool:  # type: ignore[no-untyped-def] # noqa: ANN001 - Dagster's own signature
-        assert context.resources.s3.meta.config.read_timeout == 7
-        return S3ObjectStore(context.resources.s3, BUCKET, "op", tmp_path / "scratch").exists("a")
-
-    assert use_it(build_op_context(resources={"s3": resource})) is False

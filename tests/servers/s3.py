@@ -74,7 +74,7 @@ class S3Server:
 def moto_server(folder: Path) -> Iterator[str]:
     """Run moto's server in a process of its own and give its address."""
     port = free_port()
-    command = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)]
+    command = [sys.executable, "-m", "tests.servers.moto_in_turn", str(port)]
     server = ServerProcess(command, folder / "moto.log")
     try:
         server.wait_for(lambda: answers(port))

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import errno
 import gzip
 import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
 
+import duckdb
 import pytest
 
 from contracts.commits import Commit
-from contracts.errors import CommitError, DigestMismatchError, NotPublishedError, UsageError
+from contracts.errors import CommitError, DigestMismatchError, NotPublishedError, StoreError, UsageError
 from contracts.gates import GateReceipt
 from contracts.records import Records
 from contracts.table_contract import Column, RowRule, SetRule, Severity, TableContract
@@ -120,6 +122,24 @@ def test_a_rule_that_cannot_be_evaluated_holds_the_partition(sales: SalesHome) -
     result = broken.ingest()
     assert result.outcome is Outcome.HELD
     assert result.receipts[3].findings[0].subject == "rule breaks"
+
+
+@pytest.mark.parametrize("code", [errno.EIO, errno.ENOSPC, None], ids=["broken", "full", "for a reason of its own"])
+def test_a_disk_that_fails_under_duckdb_is_an_error_of_the_store(
+    sales: SalesHome, monkeypatch: pytest.MonkeyPatch, code: int | None
+) -> None:
+    said = os.strerror(code) if code else "the file is shut"
+
+    def fail(*_: object, **__: object) -> None:
+        msg = f'IO Error: Could not write to file "valid.parquet": {said}'
+        raise duckdb.IOException(msg)
+
+    sales.drop(HEADER + row(1))
+    monkeypatch.setattr(building, "write_segment", fail)
+    with pytest.raises(StoreError, match=said) as refused:
+        sales.ingest()
+    assert refused.value.evidence["errno"] == code
+    assert "run it again: nothing was published" in str(refused.value)
 
 
 def test_running_again_does_nothing(sales: SalesHome, monkeypatch: pytest.MonkeyPatch) -> None:

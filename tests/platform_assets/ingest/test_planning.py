@@ -6,10 +6,13 @@ import pytest
 
 from contracts.commits import Waiver
 from contracts.errors import StoreError
+from contracts.gates import GateReceipt
 from platform_assets.decisions.going_back import find_return, roll_back
 from platform_assets.decisions.holding import discard, find_held, release
 from platform_assets.ingest import building, planning
 from platform_assets.ingest.planning import PartitionState, PartitionStatus, partition_statuses
+from resources import gatekeeper
+from resources.publisher import Outcome
 from resources.table_reader import held_key, numbered_key
 from tests.damaging import flip, replace
 from tests.sales import DAY, HEADER, SALES, SalesHome, row
@@ -96,6 +99,32 @@ def test_a_broken_chain_hides_no_other_partition(sales: SalesHome) -> None:
     found = partition_statuses(sales.workspace, SALES, [])
     assert [s.state for s in found] == [PartitionState.UNREADABLE, PartitionState.PUBLISHED]
     assert "hashgate repair sales 2024-03-01" in found[0].why
+
+
+def blind(*_: object) -> GateReceipt:
+    """A gate that cannot look."""
+    msg = "the disk does not answer"
+    raise OSError(msg)
+
+
+def test_what_a_gate_could_not_look_at_is_judged_again(sales: SalesHome, monkeypatch: pytest.MonkeyPatch) -> None:
+    sales.drop(HEADER + row(1))
+    with monkeypatch.context() as patched:
+        patched.setattr(gatekeeper, "_quality", blind)
+        assert sales.ingest().outcome is Outcome.HELD
+    waits = status(sales)
+    said = "gate quality UNKNOWN: quality: OSError: the disk does not answer: to be judged again"
+    assert (waits.state, waits.why) == (PartitionState.PENDING, said)
+    assert sales.ingest().outcome is Outcome.PUBLISHED
+
+
+def test_what_a_gate_found_wrong_is_held_whatever_another_could_not_look_at(
+    sales: SalesHome, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sales.drop(BAD)
+    monkeypatch.setattr(gatekeeper, "_contract", blind)
+    sales.ingest()
+    assert status(sales).state is PartitionState.HELD
 
 
 @pytest.mark.parametrize("made", ["published", "released", "released after a discard", "rolled back"])

@@ -5,14 +5,11 @@ from __future__ import annotations
 from tests.faults.fault import Fault
 from tests.faults.homes import Home
 from tests.faults.scenarios import Scenario
-from tests.faults.surviving import Acted, Trial
+from tests.faults.surviving import THE_END, Acted, Trial
 from tests.faults.system_calls import Call
 from tests.faults.tracer import Tracer
 from tests.faults.troubles import Trouble
 from tests.faults.zygote import Zygote
-
-THE_END = "the end"
-"""Of a run, as a point at which the power can be cut."""
 
 
 class DiskTrial(Trial[Trouble]):

@@ -22,6 +22,9 @@ from tests.faults.zygote import Zygote
 
 _LINES_SHOWN = 6
 
+THE_END = "the end"
+"""Of a run, as a point at which the power can be cut."""
+
 
 class UnfitScenarioError(AssertionError):
     """A scenario does not do what it says even when nothing goes wrong: it could show nothing."""
@@ -95,7 +98,7 @@ class Trial(ABC, Generic[AnyTrouble]):
         partly = said is not None and said.claim is Claim.PARTLY
         if acted.hung:
             yield "it hangs"
-        if fault.trouble.kills and acted.struck and not acted.killed:
+        if fault.trouble.kills and not acted.killed and acted.struck not in {(), (THE_END,)}:
             yield "it was not killed: the harness is broken"
         observed = self._observe(home)
         yield from observed.unsound

@@ -13,11 +13,11 @@ from typing import Any
 import pytest
 
 from resources.object_store import LocalObjectStore
-from tests.faults.disk_trial import THE_END, DiskTrial
+from tests.faults.disk_trial import DiskTrial
 from tests.faults.fault import Fault
 from tests.faults.homes import Home
 from tests.faults.scenarios import SCENARIOS, Claim, Said, ingest_what_is_new
-from tests.faults.surviving import UnfitScenarioError
+from tests.faults.surviving import THE_END, UnfitScenarioError
 from tests.faults.troubles import Trouble
 from tests.faults.zygote import Zygote
 

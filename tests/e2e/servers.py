@@ -39,9 +39,9 @@ _RUNS_IN_PROGRESS = """{ runsOrError(filter: { statuses: [QUEUED, NOT_STARTED, S
 class Servers:
     """Webserver, daemon and code server: one process group, known by its leader's id."""
 
-    def __init__(self, home: Path) -> None:
+    def __init__(self, home: Path, contracts: Path = ROOT / "contracts" / "odcs") -> None:
         """Take a home with its drop folder; nothing is started yet."""
-        self.settings = Settings(home=home, drops=home / "drops", contracts=(ROOT / "contracts" / "odcs",))
+        self.settings = Settings(home=home, drops=home / "drops", contracts=(contracts,))
         with socket.create_server(("127.0.0.1", 0)) as free:
             self.url = f"http://127.0.0.1:{free.getsockname()[1]}"
         self._log = home / "servers.log"
@@ -59,7 +59,7 @@ class Servers:
                 self._process = subprocess.Popen(
                     [sys.executable, "-m", "dagster", "dev", *where, "--workspace", str(ROOT / "workspace.yaml")],
                     cwd=ROOT,
-                    env=self._environment(),
+                    env=self.environment(),
                     stdin=subprocess.DEVNULL,
                     stdout=log,
                     stderr=subprocess.STDOUT,
@@ -67,7 +67,7 @@ class Servers:
                 )
         finally:
             signal.signal(signal.SIGINT, before)
-        self.wait_until(lambda: "flights_drops" in self._sensors(), "the code location is loaded", START_S)
+        self.wait_until(lambda: bool(self._sensors()), "the code location is loaded", START_S)
 
     def stop(self) -> list[str]:
         """End them as Ctrl-C does.
@@ -81,7 +81,7 @@ class Servers:
         if self._process.poll() is None:
             os.killpg(group, signal.SIGINT)
         deadline = time.monotonic() + STOP_S
-        while (left := self._processes()) and time.monotonic() < deadline:
+        while (left := self.processes()) and time.monotonic() < deadline:
             self._process.poll()
             time.sleep(0.25)
         for process in left:
@@ -154,24 +154,31 @@ class Servers:
             return {}  # not listening yet
         return {sensor["name"]: sensor["id"] for node in nodes for sensor in node["sensors"]}
 
-    def _environment(self) -> dict[str, str]:
+    def environment(self) -> dict[str, str]:
+        """That of a process that works on this home."""
         mine = {name: value for name, value in os.environ.items() if not name.startswith(("HASHGATE_", "DAGSTER_"))}
         return mine | {
             "HASHGATE_HOME": str(self.settings.home),
+            "HASHGATE_CONTRACTS": os.pathsep.join(map(str, self.settings.contracts)),
             "HASHGATE_WEBSERVER": self.url.removeprefix("http://"),
             "DAGSTER_HOME": str(self.settings.dagster_home),
             "DAGSTER_DISABLE_TELEMETRY": "yes",
         }
 
-    def _processes(self) -> dict[int, str]:
+    def processes(self) -> dict[int, str]:
         """Everything that runs with this home, wherever it was reparented to; from /proc, so nothing beyond Linux."""
         mine = f"HASHGATE_HOME={self.settings.home}\0".encode()
         found = {}
         for folder in Path("/proc").glob("[0-9]*"):
             try:
-                if mine in (folder / "environ").read_bytes() + b"\0":
+                if mine in (folder / "environ").read_bytes() + b"\0" and not _has_ended(folder):
                     command = (folder / "cmdline").read_bytes().replace(b"\0", b" ")
                     found[int(folder.name)] = command.decode(errors="replace")
             except OSError:
                 continue  # it ended meanwhile, or is somebody else's
         return found
+
+
+def _has_ended(folder: Path) -> bool:
+    """Whether a process is over and only waits for its parent to notice."""
+    return (folder / "stat").read_text().rpartition(")")[2].split()[0] in "ZX"

@@ -1,4 +1,5 @@
-"""What the closing summary of a test run says about crashes, faults and races: how many of how many were tried.
+"""What the closing summary of a test run says about crashes, faults, cancels and races: how many of how many were
+tried, and how long it took.
 
 A test says it with `record_property("told", ...)`, which also comes through from the processes of pytest-xdist.
 """
@@ -19,7 +20,7 @@ def pytest_terminal_summary(terminalreporter: TerminalReporter) -> None:
     """Say it, if any of those tests ran."""
     told = sorted(_told(terminalreporter))
     if told:
-        terminalreporter.section("crashes, faults and races")
+        terminalreporter.section("crashes, faults, cancels and races")
         for line in told:
             terminalreporter.write_line(line)
         if not os.environ.get(EVERY):

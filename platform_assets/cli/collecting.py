@@ -56,6 +56,10 @@ def _document(done: Collection) -> dict[str, Any]:
             "selections": [selection.model_dump(mode="json") for selection in done.expiry.selections],
             "drops": [drop.model_dump(mode="json") for drop in done.expiry.drops],
         },
+        "no_longer_held": [
+            held.candidate.model_dump(mode="json", include={"table", "partition", "view_key"})
+            for held in done.no_longer_held
+        ],
         **{
             name: [doomed.model_dump(mode="json") for doomed in getattr(done, name)]
             for name in ("listed", "waiting", "removed")
@@ -76,6 +80,7 @@ def _say(terminal: Terminal, done: Collection) -> None:
             _row("versions expired", [0] * len(done.expiry.versions), _why(done)),
             _row("selections expired", [0] * len(done.expiry.selections), ""),
             _row("drops expired", [drop.size_bytes for drop in done.expiry.drops], ""),
+            _row("held candidates let go", [0] * len(done.no_longer_held), "published, or superseded long ago"),
             *_rows("doomed now", done.listed, f"removed after {spoken_duration(done.grace)}, if nothing names it"),
             *_rows("doomed before", done.waiting, "its grace is not over"),
             *_rows("removed", done.removed, ""),

@@ -35,9 +35,17 @@ from dataclasses import dataclass, field
 from itertools import islice
 
 from contracts.collection import LISTED_TOGETHER, DoomedList, DoomedObject, EmptiedList
+from contracts.commits import Commit
 from contracts.retention import Retention
 from contracts.selection import Decision
-from platform_assets.upkeep.expiring import Cause, Expiry, expiry_of, forgotten_expiry, write_expiry
+from platform_assets.upkeep.expiring import (
+    Cause,
+    Expiry,
+    expiry_of,
+    forgotten_expiry,
+    superseded_candidates,
+    write_expiry,
+)
 from platform_assets.upkeep.roots import BLOBS, DAMAGED, FOLDERS, TABLES, Roots, roots_of
 from platform_assets.upkeep.table_documents import Snapshots, TableDocuments, read_documents, tables_with_documents
 from resources.doomed_lists import (
@@ -54,6 +62,7 @@ from resources.expirations import Expirations
 from resources.leases import Lease
 from resources.object_store import FOLDER_INDEX, ObjectStore, StoredObject
 from resources.staging import LeftFolder, left_folders, remove_left
+from resources.table_reader import held_key
 from resources.workspace import Workspace
 
 LEASE = "collector"
@@ -73,6 +82,8 @@ class Collection:
     swept: int = 0
     """Files that writers staged in the store and never finished."""
     expiry: Expiry = field(default_factory=Expiry)
+    no_longer_held: list[Commit] = field(default_factory=list)
+    """Candidates that waited for a person, and were superseded long ago or published after all."""
     listed: list[DoomedObject] = field(default_factory=list)
     """What is doomed from now on."""
     waiting: list[DoomedObject] = field(default_factory=list)
@@ -141,6 +152,7 @@ class _Collector:
         # which lists are due is settled before the roots are looked at
         due = [listed for listed in standing_lists(self._store) if self._is_due(list_key(listed.number))]
         documents = self._documents()
+        self._let_candidates_go(documents)
         expirations = self._let_expire(documents)
         roots = roots_of(documents, expirations, Snapshots(self._workspace))
         self._result.problems = roots.problems
@@ -154,6 +166,16 @@ class _Collector:
             self._check_lease()
             found.append(read_documents(self._workspace, table))
         return found
+
+    def _let_candidates_go(self, documents: Sequence[TableDocuments]) -> None:
+        """Of what nobody will release any more no record stays but that of its drops, which are logged."""
+        for table in documents:
+            gone = superseded_candidates(self._workspace, table, self._now)
+            table.held = [held for held in table.held if held not in gone]
+            self._result.no_longer_held += gone
+            for candidate in (held.candidate for held in gone if not self._result.dry_run):
+                self._check_lease()
+                self._store.forget(held_key(candidate.table, candidate.partition, candidate.view_key))
 
     def _let_expire(self, documents: Sequence[TableDocuments]) -> Expirations:
         """Record what is too old; what the records say with it."""

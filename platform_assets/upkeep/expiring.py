@@ -21,7 +21,7 @@ from contracts.collection import (
     ExpiredSelection,
     ExpiredVersion,
 )
-from contracts.commits import Commit
+from contracts.commits import Commit, superseded
 from contracts.errors import HashgateError
 from contracts.produced import PRODUCED_PREFIX
 from contracts.refs import Digest
@@ -107,6 +107,27 @@ def expiry_of(
     except HashgateError:  # a snapshot: the collector says so, and removes nothing of the table
         return Expiry()
     return expiry
+
+
+def superseded_candidates(workspace: Workspace, documents: TableDocuments, now: dt.datetime) -> list[Commit]:
+    """The held candidates that wait for nobody any more, by the store's clock; none, where a document cannot be read.
+
+    What was published after all goes at once: a crash kept its publisher from forgetting it. What something newer
+    superseded stays as long as a superseded version does.
+    """
+    if documents.problems:
+        return []
+    retention, _ = retention_of(workspace, documents.table)
+
+    def is_over(held: Commit) -> bool:
+        head = documents.heads.get(held.candidate.partition)
+        if head is None or superseded(head, held) is None:
+            return False
+        key = numbered_key(documents.table, "commits", held.candidate.partition, head.number)
+        since = documents.modified.get(key, head.committed_at)
+        return held.candidate.is_same_content(head.candidate) or is_past(retention, since, now)
+
+    return [held for held in documents.held if is_over(held)]
 
 
 def forgotten_expiry(

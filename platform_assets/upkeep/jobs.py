@@ -50,6 +50,7 @@ def said(done: Collection) -> str:
         (done.swept, "unfinished files removed"),
         (len(expiry.versions), "versions expired"),
         (len(expiry.drops), "drops expired"),
+        (len(done.no_longer_held), "held candidates let go"),
         (len(done.listed), "objects doomed"),
         (len(done.waiting), "objects waiting for their grace to be over"),
         (len(done.removed), "objects removed"),

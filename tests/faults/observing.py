@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -117,5 +118,9 @@ def _leftovers(home: Home) -> Iterable[str]:
 
 
 def _objects(home: Home) -> Iterable[str]:
-    """All but the collector's own notes, which are as many as it was interrupted."""
-    return (key for key in home.workspace.store.walk("") if not key.startswith((f"{DOOMED}/", f"{INCOMING}/")))
+    """All but the collector's own notes, which are as many as it was interrupted.
+
+    A report's folder is named after its version's number and digest, which the hour of its commit is part of.
+    """
+    keys = (key for key in home.workspace.store.walk("") if not key.startswith((f"{DOOMED}/", f"{INCOMING}/")))
+    return (re.sub(r"(/reports/[^/]+/[0-9]+)-[0-9a-f]{12}/", r"\1/", key) for key in keys)

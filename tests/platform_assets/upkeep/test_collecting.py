@@ -15,6 +15,7 @@ from contracts.errors import StoreError
 from contracts.refs import digest_bytes
 from contracts.retention import Retention
 from contracts.selection import CapturedDrop
+from platform_assets.decisions.holding import find_held, release
 from platform_assets.upkeep.collecting import LEASE, collect
 from resources.captures import blob_key, put_blob
 from resources.doomed_lists import doomed_names, list_numbers
@@ -22,6 +23,7 @@ from resources.leases import LeaseHeldError, LeaseLostError
 from resources.object_store import LocalObjectStore
 from tests.kept_sales import NO_GRACE, A, B, KeptHome
 from tests.sales import DAY, HEADER, row
+from tests.versions import ANA
 
 HELD = HEADER + row(1) + "x\n" * 9
 HOUR = dt.timedelta(hours=1)
@@ -75,6 +77,37 @@ def test_going_back_and_forth_keeps_what_the_current_version_shares(kept: KeptHo
     kept.restate(B)
     assert len(kept.rows()) == 2
     assert kept.problems() == []
+
+
+def held_documents(kept: KeptHome) -> list[str]:
+    return kept.objects("held")
+
+
+def test_what_was_published_after_all_is_held_no_more(kept: KeptHome) -> None:
+    kept.restate(HELD)
+    (key,) = held_documents(kept)
+    document = kept.workspace.store.get(key)
+    release(kept.workspace, find_held(kept.workspace, "sales", DAY), ANA)
+    kept.workspace.store.put_if_absent(key, document)  # as if the release had died before it removed it
+    assert [held.candidate.partition for held in kept.collect(dry_run=True).no_longer_held] == [DAY]
+    assert held_documents(kept) == [key]
+    assert len(kept.collect().no_longer_held) == 1
+    assert held_documents(kept) == []
+    assert (kept.collect().no_longer_held, kept.problems()) == ([], [])
+
+
+def test_a_held_candidate_goes_when_what_superseded_it_is_old_enough(kept: KeptHome) -> None:
+    kept = kept.keeping(Retention(age_s=10 * 86_400))
+    kept.restate(HELD)
+    kept.days_pass(100)
+    assert kept.collect().no_longer_held == []
+    kept.restate(A)
+    assert kept.collect().no_longer_held == []
+    kept.days_pass(11)
+    assert len(kept.collect().no_longer_held) == 1
+    gone = kept.collect().removed
+    assert {doomed.why for doomed in gone} >= {"segment nothing names", "report nothing names"}
+    assert (held_documents(kept), len(kept.rows()), kept.problems()) == ([], 1, [])
 
 
 def test_a_retained_version_keeps_all_that_it_is_made_of(kept: KeptHome) -> None:

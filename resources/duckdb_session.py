@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import os
 import threading
+from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import contextmanager
@@ -36,7 +37,10 @@ _LOOK_S = 0.25
 """How often the waiting thread looks whether somebody wants it to stop."""
 _END_S = 0.05
 
-_databases: dict[tuple[int, Role, str], duckdb.DuckDBPyConnection] = {}
+_KEPT = 8
+"""Databases a process keeps, the last ones used: each has threads and some megabytes. More than one home has roles."""
+
+_databases: OrderedDict[tuple[int, Role, str], duckdb.DuckDBPyConnection] = OrderedDict()
 _creating = threading.Lock()
 
 
@@ -144,4 +148,7 @@ def _database(role: Role, spill_to: str) -> duckdb.DuckDBPyConnection:
     with _creating:
         if key not in _databases:
             _databases[key] = duckdb.connect(config=session_config(spill_to))
+        _databases.move_to_end(key)
+        while len(_databases) > _KEPT:
+            _databases.popitem(last=False)  # not closed: it is gone with the last session on it
         return _databases[key]

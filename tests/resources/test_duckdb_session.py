@@ -7,12 +7,14 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import duckdb
 import pyarrow as pa
 import pytest
 
 from resources.duckdb_session import interruptibly, open_session, run_query
+from resources.object_store import LocalObjectStore
 
 ENDLESS = "SELECT count(*) FROM range(1_000_000_000_000) AS a(i) WHERE i * i % 7 = 3"
 SOON_S = 5.0
@@ -147,3 +149,26 @@ def test_a_statement_that_runs_in_a_thread_of_somebody_is_ended_from_there(sessi
     stop.set()
     thread.join(SOON_S)
     assert [type(error) for error in seen] == [duckdb.InterruptException]
+
+
+def test_homes_that_come_and_go_do_not_add_up(tmp_path: Path) -> None:
+    """Each database has threads of its own: a process that has seen a thousand homes must not have two thousand."""
+
+    def look(number: int) -> None:
+        with open_session("gate", store=LocalObjectStore(tmp_path / str(number))) as session:
+            run_query(session, "SELECT sum(i) FROM range(100_000) AS a(i)")
+
+    for number in range(20):
+        look(number)
+    before = len(list(Path("/proc/self/task").iterdir()))
+    for number in range(20, 40):
+        look(number)
+    assert len(list(Path("/proc/self/task").iterdir())) <= before + 2
+
+
+def test_a_session_outlives_its_database_being_let_go(tmp_path: Path) -> None:
+    with open_session("gate", store=LocalObjectStore(tmp_path / "first")) as session:
+        for number in range(20):
+            with open_session("gate", store=LocalObjectStore(tmp_path / str(number))):
+                pass
+        assert run_query(session, "SELECT 1") == [(1,)]

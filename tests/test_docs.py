@@ -268,3 +268,13 @@ def test_links_between_pages_lead_somewhere() -> None:
     for page in PAGES:
         for target in re.findall(r"\]\(([^)#]+)[^)]*\)", page.read_text()):
             assert "://" in target or (page.parent / target).exists(), f"{page.name} -> {target}"
+
+
+def test_every_test_that_a_page_names_exists_and_is_linked_to_where_it_stands() -> None:
+    named = 0
+    for page in PAGES:
+        text = page.read_text()
+        for name, target in re.findall(r"\[(test_\w+)\]\(([^)]+)\)", text):
+            assert f"\ndef {name}(" in (page.parent / target).read_text(), f"{page.name}: {name} is not in {target}"
+            named += 1
+    assert named

@@ -30,6 +30,7 @@ from contracts.records import Records, read_records, records_schema
 from contracts.refs import BlobRef, Digest, View
 from contracts.segments import DropAccount, IndexedFile, SegmentIndex, crashed_drops
 from contracts.table_contract import TableContract
+from resources.background import Background
 from resources.block_digests import digests_of_file
 from resources.captures import open_blob, require_blob
 from resources.duckdb_session import open_session, run_query
@@ -95,8 +96,11 @@ def write_segment(store: ObjectStore, contract: TableContract, view: View, folde
     for tally in tallies:
         require_blob(store, tally.ref)
     keep_freed_memory()
-    files = [_write_valid(store, contract, view.key, tallies, folder / VALID)]
-    bad = _bad_records(folder / VALID, tallies)
+    rows = _write_valid(store, contract, view.key, tallies, folder / VALID)
+    with Background("described") as beside:
+        described = beside.submit(lambda: stored_file(folder / VALID, rows))
+        bad = _bad_records(folder / VALID, tallies)
+        files = [described.result()]
     if any(len(numbers) for numbers in bad):
 
         def batches(stop: Event) -> Generator[pa.RecordBatch, None, None]:
@@ -158,7 +162,7 @@ def quarantine_batches(
 def write_quarantine(store: ObjectStore, contract: TableContract, batches: Batches, path: Path) -> IndexedFile:
     """Judge records that are not sound and write them as rows of `QUARANTINE_SCHEMA`, in the order of `batches`."""
     query = compile_judgement(contract).quarantine_query("records")
-    return _copy(store, query, _bad_rows_schema(contract), batches, path)
+    return stored_file(path, _copy(store, query, _bad_rows_schema(contract), batches, path))
 
 
 def reason(
@@ -212,8 +216,8 @@ def stored_file(path: Path, rows: int) -> IndexedFile:
 
 def _write_valid(
     store: ObjectStore, contract: TableContract, segment: Digest, tallies: Sequence[_Tally], path: Path
-) -> IndexedFile:
-    """The clean pass. A drop that turns out to be unreadable in its middle is left out, and the pass starts over."""
+) -> int:
+    """The clean pass, and how many rows it wrote. A drop that is unreadable in its middle is left out in a new one."""
     query = compile_judgement(contract).valid_query("records")
     schema = pa.schema([*records_schema(contract), *_LINEAGE_FIELDS])
     while True:
@@ -223,8 +227,8 @@ def _write_valid(
             )
 
 
-def _copy(store: ObjectStore, query: str, schema: pa.Schema, batches: Batches, path: Path) -> IndexedFile:
-    """Write what `query` makes of the batches, which are called `records` in it.
+def _copy(store: ObjectStore, query: str, schema: pa.Schema, batches: Batches, path: Path) -> int:
+    """Write what `query` makes of the batches, which are called `records` in it, and say how many rows that was.
 
     Raises:
         BaseException: What the batches raise, itself: DuckDB would tell it as an error of its own.
@@ -241,7 +245,8 @@ def _copy(store: ObjectStore, query: str, schema: pa.Schema, batches: Batches, p
         raise
     finally:
         feed.close()
-    return stored_file(path, copied[0][0])
+    rows: int = copied[0][0]
+    return rows
 
 
 def _fed(

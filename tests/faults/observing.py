@@ -68,7 +68,7 @@ def observe(home: Home) -> Observed:
         seen, unsound = NOTHING, [f"it cannot be read: {error}"]
     code, verified = command("verify", TABLE)
     for table in verified["tables"]:
-        unsound += [f"{c['subject']}: {c['problem']}" for c in table["corruptions"]]
+        unsound += [f"{c['subject']}: expected {c['expected']}, observed {c['observed']}" for c in table["corruptions"]]
     if code and not unsound:
         unsound.append(f"verify ended with {code}: {verified}")
     return Observed(seen, tuple(unsound), tuple(_leftovers(home)), tuple(_objects(home)))

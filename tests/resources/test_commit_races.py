@@ -24,7 +24,7 @@ from tests.resources.racing import race
 from tests.servers.s3 import S3Server
 from tests.versions import DAY, TABLE, Home
 
-PROCESSES, ROUNDS = 8, 20
+PROCESSES, ROUNDS = 8, 8
 
 pytestmark = pytest.mark.embedded
 """Not in the profile of moto's server: of two conditional creates at the same time it may grant both (1 in 100)."""

@@ -9,6 +9,7 @@ export HASHGATE_CONTRACTS ?= $(CURDIR)/contracts/odcs
 export DAGSTER_HOME ?= $(HASHGATE_HOME)/dagster
 export DAGSTER_DISABLE_TELEMETRY := yes
 PORT ?= 3000
+REPORTS_PORT ?= 3070
 DAYS ?= 365
 # Two at a time, a file's tests together: several share what is costly to set up.
 PYTEST_ARGS ?= -n 2 --dist loadfile
@@ -71,21 +72,30 @@ define SERVE
 @cd "$(DAGSTER_HOME)"; umask 077; trap 'asked=yes' INT TERM; { trap - INT TERM; \
 while ! (: <>/dev/tcp/127.0.0.1/$(PORT)) 2>/dev/null; do kill -0 $$$$ 2>/dev/null || exit 0; sleep 0.5; done; \
 echo "Open http://127.0.0.1:$(PORT)/asset-groups in a browser. New drops are ingested without a click."; } & \
-HASHGATE_WEBSERVER=127.0.0.1:$(PORT) PYTHONWARNINGS='ignore:Function `dev_command` is superseded' \
+$(abspath $(BIN))/hashgate report --serve --address 127.0.0.1:$(REPORTS_PORT) >reports.log 2>&1 & reports=$$!; \
+HASHGATE_WEBSERVER=127.0.0.1:$(PORT) HASHGATE_REPORTS=$${HASHGATE_REPORTS:-127.0.0.1:$(REPORTS_PORT)} PYTHONWARNINGS='ignore:Function `dev_command` is superseded' \
 $(abspath $(BIN))/dagster dev --log-level warning --host 127.0.0.1 --port $(PORT) \
---workspace "$(CURDIR)/workspace.yaml" >servers.log 2>&1 || true; \
+--workspace "$(CURDIR)/workspace.yaml" >servers.log 2>&1 || true; kill $$reports 2>/dev/null || true; \
 test -n "$${asked:-}" || { tail -n 20 servers.log >&2; echo "Dagster ended by itself; all it said: $(DAGSTER_HOME)/servers.log" >&2; exit 1; }
 endef
 
-demo: $(VENV)/.editable ## 365 days of flights through Dagster on 127.0.0.1:3000 (HEADLESS=1: no servers; PORT=, DAYS=)
+# The demo has an engine, too, and a table over its output.
+demo: export HASHGATE_ENGINES ?= $(CURDIR)/examples/engine
+demo: export HASHGATE_CONTRACTS := $(HASHGATE_CONTRACTS):$(CURDIR)/examples/engine
+demo: $(VENV)/.editable ## 365 days of flights and an engine's run through Dagster on 127.0.0.1:3000 (HEADLESS=1: no servers; PORT=, DAYS=)
 	@$(BIN)/python -m examples.flights.make_drops --days $(DAYS) --out "$(HASHGATE_DROPS)"
 ifdef HEADLESS
 	@mkdir -p "$(DAGSTER_HOME)" && cp dagster.yaml "$(DAGSTER_HOME)/dagster.yaml"
 # Exit code 1 says that a day is held: in the demo one is, on purpose.
 	@$(BIN)/hashgate ingest flights --new || test $$? -eq 1
 	@echo; $(BIN)/hashgate status flights || test $$? -eq 1
+	@echo; $(BIN)/hashgate engine submit examples/engine/request.yaml
+	@$(BIN)/hashgate ingest card_transactions --new
+	@$(BIN)/hashgate query "SELECT segment, count(*) AS n, count(*) FILTER (is_fraud) AS fraud FROM card_transactions GROUP BY ALL ORDER BY 1"
+	@echo; echo 'Its report: $(BIN)/hashgate report card_transactions --open'
 	@echo; echo 'Ask it: $(BIN)/hashgate query "SELECT carrier, avg(arr_delay) FROM flights GROUP BY ALL ORDER BY 2"'
 else
+	@umask 077; mkdir -p "$(HASHGATE_HOME)/requests" && cp examples/engine/request.yaml "$(HASHGATE_HOME)/requests/demo.yaml"
 	$(SERVE)
 endif
 

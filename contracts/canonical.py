@@ -27,8 +27,15 @@ def canonical_bytes(value: Any) -> bytes:
 
 
 def parse_json(data: bytes | str) -> Any:
-    """Read JSON strictly: duplicate names and NaN, which RFC 8785 excludes, are errors (ValueError)."""
-    return json.loads(data, object_pairs_hook=_unique_pairs, parse_constant=_refuse_constant)
+    """Read JSON strictly: duplicate names and NaN, which RFC 8785 excludes, are errors (ValueError).
+
+    So is nesting that Python cannot follow: whoever reads a stranger's document must not die of it.
+    """
+    try:
+        return json.loads(data, object_pairs_hook=_unique_pairs, parse_constant=_refuse_constant)
+    except RecursionError:
+        msg = "it is nested too deeply to be read"
+    raise ValueError(msg)
 
 
 def _serialize(value: Any) -> str:

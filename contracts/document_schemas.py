@@ -21,8 +21,9 @@ from contracts.collection import DoomedList, EmptiedList, ExpiredRecord
 from contracts.commits import Commit, EmptyLink
 from contracts.datasets import DatasetEntry
 from contracts.decisions import Discard
+from contracts.overview_document import Overview
 from contracts.refs import Digest
-from contracts.report_document import Report
+from contracts.report_document import Report, SegmentProfile
 from contracts.sealing import Sealed
 from contracts.segments import SegmentIndex
 from contracts.selection import CaptureBatch, Selection, SelectionSnapshot
@@ -41,6 +42,8 @@ DOCUMENTS: Mapping[str, type[BaseModel]] = MappingProxyType(
         "discard": Discard,
         "dataset": DatasetEntry,
         "report": Report,
+        "profile": SegmentProfile,
+        "overview": Overview,
         "doomed": DoomedList,
         "emptied": EmptiedList,
         "expired": ExpiredRecord,
@@ -52,12 +55,21 @@ DOCUMENTS: Mapping[str, type[BaseModel]] = MappingProxyType(
 
 def written_version(name: str) -> int:
     """The version of a document that is written now."""
-    return int(_written_format(DOCUMENTS[name]).rpartition("/v")[2])
+    return version_of(DOCUMENTS[name])
+
+
+def version_of(model: type[BaseModel]) -> int:
+    """The version in a model's `format`."""
+    return int(_written_format(model).rpartition("/v")[2])
 
 
 def schema_of(name: str) -> dict[str, Any]:
     """The schema of a document: an object with `$schema` and `$id` that needs no other file."""
-    model = DOCUMENTS[name]
+    return schema_of_model(name, DOCUMENTS[name])
+
+
+def schema_of_model(name: str, model: type[BaseModel]) -> dict[str, Any]:
+    """The schema of a document that `DOCUMENTS` does not have."""
     schema = model.model_json_schema(mode="serialization", schema_generator=_AsWritten)
     parts = {part.__name__: part for part in _parts(model)}
     for part, described in [*schema.get("$defs", {}).items(), (model.__name__, schema)]:
@@ -69,12 +81,23 @@ def schema_of(name: str) -> dict[str, Any]:
         schema["required"].append("digest")
     written = _written_format(model)
     schema["properties"]["format"] = {"const": written, "default": written, "title": "Format", "type": "string"}
-    return {"$schema": DIALECT, "$id": f"urn:hashgate:schema:{name}:{written_version(name)}", **schema}
+    return {"$schema": DIALECT, "$id": f"urn:hashgate:schema:{name}:{version_of(model)}", **schema}
+
+
+def schema_of_input(name: str, model: type[BaseModel]) -> dict[str, Any]:
+    """The schema of a document that people write: what has a default may be left out."""
+    schema = model.model_json_schema(mode="validation")
+    return {"$schema": DIALECT, "$id": f"urn:hashgate:schema:{name}:{version_of(model)}", **schema}
 
 
 def schema_text(name: str) -> str:
-    """The schema as it stands in `contracts/schemas/`: for people to read, so neither canonical nor digested."""
-    return json.dumps(schema_of(name), indent=2, ensure_ascii=False) + "\n"  # noqa: TID251
+    """The schema as it stands in `contracts/schemas/`."""
+    return text_of(schema_of(name))
+
+
+def text_of(schema: Mapping[str, Any]) -> str:
+    """A schema as a file: for people to read, so neither canonical nor digested."""
+    return json.dumps(schema, indent=2, ensure_ascii=False) + "\n"  # noqa: TID251
 
 
 class _AsWritten(GenerateJsonSchema):

@@ -32,6 +32,7 @@ from contracts.sinks import Sink, in_order
 from contracts.table_contract import (
     Cadence,
     CsvFormat,
+    EngineSource,
     Expansion,
     FileFormat,
     Freshness,
@@ -233,6 +234,9 @@ class _Reader:
     # --- when ---
 
     def _partitioning(self) -> Partitioning | None:
+        if self._custom.has("engineOutput"):
+            self._custom.refuse("partitioning", "an engine's output is partitioned by its runs", "Remove it.")
+            return Partitioning.by_run()
         example = "{cadence: daily, start: '2013-01-01', fileNamePattern: '...'}"
         self._custom.require("partitioning", f"Add the custom property partitioning with the value {example}.")
         section = self._custom.section("partitioning")
@@ -240,7 +244,7 @@ class _Reader:
             return None
         for key in ("cadence", "start", "fileNamePattern"):
             section.require(key, f"It looks like {example}.")
-        named = section.text("cadence", choices=tuple(Cadence))
+        named = section.text("cadence", choices=tuple(GROUPS))
         zone = section.text("timeZone") or self._time_zone()
         start, end = self._moment(section, "start"), self._moment(section, "end")
         pattern = section.text("fileNamePattern")
@@ -299,6 +303,8 @@ class _Reader:
         section = servers[0]
         for key in ("id", "server", "environment", "description"):
             section.text(key)
+        if self._custom.has("engineOutput"):
+            return self._engine_server(section)
         for key in ("server", "type", "path", "format"):
             section.require(key, "A server has server (its name), type: local, path and format.")
         section.refuse("roles", "access rights are not enforced by this version", "Remove them.")
@@ -314,6 +320,40 @@ class _Reader:
         if isinstance(file_format, ParquetFormat) and self._custom.has("compression"):
             self._custom.complain("Parquet is compressed inside", "Remove it.", "compression")
         return Server(path=path, format=file_format, compression=compression, decompression=decompression)
+
+    def _engine_server(self, section: Section) -> Server | None:
+        """An output of an engine in place of a folder."""
+        for key in ("server", "type", "format"):
+            section.require(key, "Over an engine's output a server has server (its name), type: custom and format.")
+        section.refuse("path", "the engine's catalogue says where its outputs lie", "Remove it.")
+        section.refuse("roles", "access rights are not enforced by this version", "Remove them.")
+        section.refuse("customProperties", "custom properties stand at the contract", "Move them to its end.")
+        if section.text("type") not in {None, "custom"}:
+            section.complain("an engine's output is no folder of drops", "Write type: custom.", "type")
+        file_format = self._format(section)
+        section.close()
+        compression = self._custom.text("compression", choices=("auto", "none", "gzip", "zstd")) or "auto"
+        decompression = self._decompression()
+        source = self._engine_source()
+        if source is None or file_format is None:
+            return None
+        return Server(
+            path=f"engine/{source.engine}/{source.output}",
+            format=file_format,
+            compression=compression,
+            decompression=decompression,
+            engine_source=source,
+        )
+
+    def _engine_source(self) -> EngineSource | None:
+        section = self._custom.section("engineOutput")
+        if section is None:
+            return None
+        for key in ("engine", "output"):
+            section.require(key, "Write {engine: cards, output: transactions}, as the engine's catalogue has it.")
+        engine, output = section.text("engine"), section.text("output")
+        section.close()
+        return EngineSource(engine=engine, output=output) if engine and output else None
 
     def _local(self, section: Section) -> None:
         kind = section.text("type")
@@ -545,10 +585,8 @@ class _Reader:
                 )
             for key in ("schedule", "scheduler", "valueExt", "customProperties"):
                 section.refuse(key, "this is not enforced", "Remove it.")
-            if name == "latency":
-                freshness = self._latency(section)
-            elif name == "frequency":
-                self._frequency(section, partitioning)
+            if name in {"latency", "frequency"}:
+                freshness = self._in_time(section, name, partitioning) or freshness
             elif name == "retention":
                 retention = self._retention(section, retention, limits)
             elif name is not None:
@@ -572,6 +610,16 @@ class _Reader:
             fix = "Write a number above 0; of versions a whole one."
             section.complain(f"{value} {unit} is no limit", fix, "value")
             return before
+
+    def _in_time(self, section: Section, name: str, partitioning: Partitioning | None) -> Freshness | None:
+        if partitioning == Partitioning.by_run():
+            section.stated("value", "unit")
+            section.complain(f"runs of an engine have no {name}", "Remove this service level.", "property")
+            return None
+        if name == "latency":
+            return self._latency(section)
+        self._frequency(section, partitioning)
+        return None
 
     def _latency(self, section: Section) -> Freshness | None:
         value, unit = section.number("value"), section.text("unit", choices=tuple(_LATENCY_SECONDS))

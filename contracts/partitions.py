@@ -13,6 +13,9 @@ The running period exists while it runs; later ones do not, nor any behind the c
 second of two equal hours carries its offset (`2013-11-03-01:00-0500`), and a file name, which cannot tell them apart,
 means the first.
 
+A table over an engine's output has no calendar: its partitions are runs, their keys the runs' ids, and which runs there
+are is for the authority to say.
+
 Everything here is arithmetic: "now" is an argument, and the calendar reads no clock.
 """
 
@@ -47,6 +50,7 @@ GROUPS: Mapping[Cadence, tuple[frozenset[str], ...]] = {
 
 _HOUR = dt.timedelta(hours=1)
 _HOURLY_KEY = re.compile(r"(?P<day>\d{4}-\d{2}-\d{2})-(?P<hour>\d{2}):00(?P<offset>[+-]\d{4})?", re.ASCII)
+_RUN_KEY = re.compile(r"[0-9a-f]{32}")
 _DATE_KEY = re.compile(r"(?P<day>\d{4}-\d{2}-\d{2})", re.ASCII)
 _NUMBER = re.compile(r"[0-9]{1,4}")
 _YEAR_DIGITS = 4
@@ -117,6 +121,8 @@ def partition_keys_of(file_names: Sequence[str], partitioning: Partitioning, *, 
     Matching is RE2's, in time linear to the name. Arrow's form of it is used because it gives groups by name; DuckDB's
     `regexp_extract` numbers them, which goes wrong as soon as a pattern puts the day before the year.
     """
+    if partitioning.cadence is Cadence.RUN:
+        return [_of_a_run(name) for name in file_names]
     last = _running(partitioning, now)
     matches = pc.extract_regex(
         _texts([name if _is_text(name) else None for name in file_names]),
@@ -138,12 +144,24 @@ def partition_keys_of(file_names: Sequence[str], partitioning: Partitioning, *, 
 
 def is_key(text: str, partitioning: Partitioning) -> bool:
     """Whether text is a key of the calendar, at any time from its start to its end."""
+    if partitioning.cadence is Cadence.RUN:
+        return _RUN_KEY.fullmatch(text) is not None
     start = _start_of_key(text, partitioning)
     return start is not None and _within(partitioning, start)
 
 
+def check_key(partitioning: Partitioning, key: str) -> None:
+    """UsageError when text is no key of a table's partitions."""
+    if partitioning.cadence is Cadence.RUN:
+        _check_run(key)
+    else:
+        _checked_start(key, partitioning)
+
+
 def current_key(partitioning: Partitioning, now: dt.datetime) -> str | None:
-    """The key of the period that is running; None before the calendar starts."""
+    """The key of the period that is running; None before the calendar starts, and where there is none."""
+    if partitioning.cadence is Cadence.RUN:
+        return None
     running = _running(partitioning, now)
     return None if _instant(running) < _first(partitioning) else _key(partitioning, running)
 
@@ -152,18 +170,26 @@ def window_of(partitioning: Partitioning, key: str) -> Window:
     """The time that a partition covers.
 
     Raises:
-        UsageError: `key` is no key of this calendar.
+        UsageError: `key` is no key of this calendar, or the id of a run, which covers no time.
     """
+    if partitioning.cadence is Cadence.RUN:
+        _check_run(key)
+        message = f"{key} is a run of an engine and no period of time"
+        raise UsageError(message, partition=key)
     start = _checked_start(key, partitioning)
     return Window(start, _after(partitioning, start))
 
 
 def keys_between(partitioning: Partitioning, first: str, last: str) -> list[str]:
-    """All keys from `first` to `last`, both included, in order.
+    """All keys from `first` to `last`, both included, in order. Nothing lies between two runs of an engine.
 
     Raises:
         UsageError: One of them is no key of this calendar, or `last` comes before `first`.
     """
+    if partitioning.cadence is Cadence.RUN:
+        for key in (first, last):
+            _check_run(key)
+        return sorted({first, last})
     here, end = _checked_start(first, partitioning), _checked_start(last, partitioning)
     if _instant(end) < _instant(here):
         message = f"the range {first}{RANGE_SIGN}{last} ends before it begins. Write {last}{RANGE_SIGN}{first}."
@@ -218,6 +244,17 @@ def zone_problem(cadence: Cadence, time_zone: str) -> str | None:
     if cadence is Cadence.HOURLY and (offsets[0] - offsets[1]) % _HOUR:
         return f"clocks in {time_zone} change by less than an hour, which full hours cannot follow"
     return None
+
+
+def _check_run(key: str) -> None:
+    if not _RUN_KEY.fullmatch(key):
+        message = f"{key!r} is no partition here: they are runs, by their 32 digits. See `hashgate engine runs`."
+        raise UsageError(message, partition=key)
+
+
+def _of_a_run(name: str) -> NoKey:
+    problem, fix = "partitions of this table are runs of an engine", "No file name says which: submit a run."
+    return NoKey(name, NoKeyReason.NO_KEY, problem, fix)
 
 
 def _anchored(pattern: str) -> str:

@@ -1,12 +1,14 @@
 """The report of one partition version, as a document: what came in, what became of it, and what is in it now.
 
 It says nothing that the commit, the selection and the published files do not say themselves, and it holds no clock of
-its own, so the same commit gives the same bytes. It is sealed, and names the page that shows it by digest: neither can
-be altered unnoticed. Values of cells and records stand in it as they are, unescaped: whoever shows them escapes them.
+its own, so the same commit gives the same bytes. It is sealed: it cannot be altered unnoticed. Pages are drawn from it
+when somebody asks, and are no part of it. Values of cells and records stand in it as they are, unescaped: whoever shows
+them escapes them. How a version differs from others is not in it, since those may change: `Overview` says that.
 """
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import ClassVar, Literal
 
 from pydantic import AwareDatetime, Field
@@ -14,6 +16,7 @@ from pydantic import AwareDatetime, Field
 from contracts.gates import GateReceipt, Verdict
 from contracts.refs import Digest, Frozen
 from contracts.sealing import Sealed
+from contracts.weighted_positions import NOTHING, Weighted
 
 EXCERPT_CHARACTERS = 120
 """Of a value; longer ones are cut, and say so."""
@@ -25,6 +28,17 @@ SEGMENTS_SHOWN = 200
 QUARANTINE_GROUPS_SHOWN = 50
 EXAMPLES_SHOWN = 3
 QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
+SUMMARY_VALUES = 32
+REGISTERS = 1024
+"""Of a summary's HyperLogLog sketch; its standard error is 1.04 / sqrt(REGISTERS), 3.25 %."""
+
+
+def _is_none(value: object) -> bool:
+    return value is None
+
+
+def _is_empty(value: tuple[object, ...]) -> bool:
+    return not value
 
 
 class Excerpt(Frozen):
@@ -116,12 +130,63 @@ class Quantile(Frozen):
 
 
 class Sample(Frozen):
-    """What a figure was computed on when not on all rows: those whose number in their drop `every_record` divides."""
+    """What a figure was computed on when not on all rows.
 
-    method: Literal["every-nth-record"] = "every-nth-record"
+    `record-hash`: rows whose hash of (drop, record, `seed`) `every_record` divides. `every-nth-record`, which earlier
+    formats have: those whose number in their drop it divides, without a seed.
+    """
+
+    method: Literal["every-nth-record", "record-hash"] = "every-nth-record"
     every_record: int = Field(ge=2)
     fraction: float = Field(gt=0, lt=1)
-    """Of the rows; nothing is drawn by lot, so there is no seed."""
+    """Of the rows."""
+    seed: int | None = Field(default=None, exclude_if=_is_none)
+    """From the version's view key, so that the same version is sampled alike."""
+
+
+class Estimate(Frozen):
+    """A figure that was not counted, how it was found, and how far it may be off."""
+
+    figure: Literal["distinct", "quantiles", "histogram", "top_values"]
+    method: Literal["hyperloglog", "largest-part", "merged-ladders", "merged-values", "sampled"]
+    error: float | None = Field(ge=0)
+    """`hyperloglog`: the standard error, relative. `largest-part`: there are at least so many. `merged-ladders`: at
+    most so far from the share that a quantile is of. `merged-values`: at most so many rows too few. None: unknown."""
+
+
+class ColumnSummary(Frozen):
+    """What a column's profile is merged from: profiles of parts give that of the whole without reading a row again."""
+
+    values: tuple[tuple[str, int], ...] = ()
+    """Values and on how many rows each stands, at most 32: all of them in order, or else the most frequent ones."""
+    complete: bool
+    """Whether these are all."""
+    positions: tuple[float, ...] = ()
+    """Of `values`, where the type has a scale; see `Histogram.unit`."""
+    unit: Literal["value", "epoch_s", "second_of_day"] | None = None
+    ladder: tuple[float, ...] = ()
+    """Positions of the values at the ranks 0, 1/64, 2/64 ... 1 of those that have a finite position."""
+    finite: int = Field(default=0, ge=0)
+    """How many have one."""
+    rank_error: float = Field(default=0, ge=0)
+    """By how much a rung's rank may be off, beside the width of a step."""
+    hashing: str
+    """Whose hashes: sketches over those of different programs cannot be merged."""
+    registers: str
+    """HyperLogLog over 64-bit hashes: a base-64 digit a register, or of few the number of each (two digits) before it.
+    """
+
+    @property
+    def lists_all(self) -> bool:
+        """Whether every value stands here with its position."""
+        return self.complete and len(self.positions) == len(self.values)
+
+    @cached_property
+    def weighted(self) -> Weighted:
+        """Where the values lie: all of them, or else what the ladder tells."""
+        if self.lists_all:
+            return Weighted.of_counts(self.positions, [rows for _, rows in self.values])
+        return Weighted.of_ladder(self.ladder, self.finite, self.rank_error) if self.ladder else NOTHING
 
 
 class Histogram(Frozen):
@@ -137,7 +202,10 @@ class Histogram(Frozen):
 
 
 class ColumnProfile(Frozen):
-    """What is in one column of the valid rows. Measured, on every row unless `quantile_sample` says otherwise."""
+    """What is in one column of the valid rows. Measured, on every row unless `quantile_sample` says otherwise.
+
+    Exact, but for what `estimates` names.
+    """
 
     name: str
     type: str
@@ -155,6 +223,14 @@ class ColumnProfile(Frozen):
     """The most frequent ones, at most ten; empty where a histogram says more, where every value is different, and where
     there are more values than are counted one by one."""
     histogram: Histogram | None
+    estimates: tuple[Estimate, ...] = Field(default=(), exclude_if=_is_empty)
+    """What of this was estimated; earlier formats say so of distinct values only."""
+    summary: ColumnSummary | None = Field(default=None, exclude_if=_is_none)
+    """None in earlier formats."""
+
+    def estimate(self, figure: str) -> Estimate | None:
+        """How a figure was estimated; None when it is exact."""
+        return next((estimate for estimate in self.estimates if estimate.figure == figure), None)
 
 
 class Profile(Frozen):
@@ -174,6 +250,18 @@ class SegmentLine(Frozen):
     valid_rows: int = Field(ge=0)
     quarantined_rows: int = Field(ge=0)
     size_bytes: int = Field(ge=0)
+
+
+class SegmentProfile(Sealed):
+    """The profile of one segment's valid rows, kept so that a version that shares the segment need not read it."""
+
+    format: Literal["hashgate/profile/v1"] = "hashgate/profile/v1"
+    table: str
+    segment: Digest
+    """Content of the segment."""
+    overlay: Digest | None
+    """Content of the overlay whose records are left out."""
+    profile: Profile
 
 
 class Lineage(Frozen):
@@ -199,7 +287,7 @@ class Report(Sealed):
 
     UNSEALED: ClassVar[frozenset[str]] = frozenset({"hashgate/report/v1"})
 
-    format: Literal["hashgate/report/v1", "hashgate/report/v2"] = "hashgate/report/v2"
+    format: Literal["hashgate/report/v1", "hashgate/report/v2", "hashgate/report/v3"] = "hashgate/report/v3"
     table: str
     partition: str
     state: Literal["published", "held"]
@@ -216,8 +304,8 @@ class Report(Sealed):
     gates: tuple[GateReceipt, ...]
     profile: Profile
     lineage: Lineage
-    page: Digest | None = None
-    """Of `report.html`, which is drawn from all the rest; None while it is not drawn."""
+    page: Digest | None = Field(default=None, exclude_if=_is_none)
+    """Of the page beside it, which reports of the format v2 have."""
 
     @property
     def gates_not_passed(self) -> tuple[GateReceipt, ...]:

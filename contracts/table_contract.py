@@ -132,6 +132,8 @@ class Cadence(StrEnum):
     DAILY = "daily"
     WEEKLY = "weekly"
     MONTHLY = "monthly"
+    RUN = "run"
+    """Not by time: a partition is a run of an engine, and its key the run's id."""
 
 
 class Partitioning(Frozen):
@@ -145,6 +147,11 @@ class Partitioning(Frozen):
     time_zone: str = "UTC"
     file_name_pattern: str
     """RE2 with the named groups year, month, day, hour (or week with year, ISO), matched with the whole file name."""
+
+    @classmethod
+    def by_run(cls) -> Partitioning:
+        """A partition for each run of an engine; no calendar, and no file name means anything."""
+        return cls(cadence=Cadence.RUN, start=dt.datetime(2000, 1, 1), file_name_pattern="")  # noqa: DTZ001 - never looked at
 
 
 RATIO_FROM_BYTES = 256 << 20
@@ -163,15 +170,24 @@ class Expansion(Frozen):
         return min(self.max_bytes, max(RATIO_FROM_BYTES, self.max_ratio * size_bytes))
 
 
+class EngineSource(Frozen):
+    """An output of an engine, whose runs are the partitions of a table."""
+
+    engine: str
+    output: str
+
+
 class Server(Frozen):
-    """Where drops arrive, relative to the drop folder."""
+    """Where drops arrive, relative to the drop folder; or which output of an engine takes their place."""
 
     path: str
-    """A glob: `*` and `?` within one name, `**` for any depth."""
+    """A glob: `*` and `?` within one name, `**` for any depth. Of an engine's output `engine/<engine>/<output>`."""
     format: FileFormat = Field(discriminator="kind")
     compression: Literal["auto", "none", "gzip", "zstd"] = "auto"
     """`auto` goes by the content's magic number, because content is all that identity knows."""
     decompression: Expansion = Expansion()
+    engine_source: EngineSource | None = None
+    """None: files arrive in the drop folder. Else only what a READY run's facts name is read."""
 
 
 class Freshness(Frozen):

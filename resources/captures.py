@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import datetime as dt
 import fcntl
+import hashlib
 import os
 import shutil
 from collections.abc import Collection, Iterable, Iterator, Sequence
@@ -58,6 +59,19 @@ class WithdrawnError(DropError):
             "other content in its place; `hashgate forget --undo` takes the withdrawal back.",
             path=path,
             digest=digest,
+        )
+
+
+class StatedDigestError(DropError):
+    """A file is not what was stated before it was captured, by the gates that let it through."""
+
+    def __init__(self, *, path: str, expected: str, observed: str) -> None:
+        super().__init__(
+            f"{path}: its gates saw SHA-256 {expected}, and it has {observed} now, so nothing was taken. "
+            "Somebody wrote to the run root after the run was READY: quarantine the run, and submit the work anew.",
+            path=path,
+            expected=expected,
+            observed=observed,
         )
 
 
@@ -141,16 +155,58 @@ def capture_file(
             before, digest, size = _copy(listed, staged)
             if digest in withdrawn:
                 raise WithdrawnError(path=listed.path, digest=digest)
-            written = digest_of_file(staged)
-            if written != digest:
-                raise DigestMismatchError(subject=f"the copy of {listed.path}", expected=digest, observed=written)
-            key = free_place(blob_key(digest), names)
-            if not store.adopt_file(key, staged) and store.digest(key) != digest:
-                store.put_aside(key)  # it was damaged: what has just come heals it
-                store.adopt_file(key, staged)
+            key = _adopt(store, staged, digest, names, listed.path)
             return Captured(BlobRef(digest=digest, size_bytes=size), before, key)
     except OSError as error:
         copy = f"incoming copy of {listed.path}"
+        raise refused_by_disk(copy, error) from error
+
+
+def capture_stream(
+    store: ObjectStore,
+    path: str,
+    source: BinaryIO,
+    *,
+    sha256: str,
+    doomed: Collection[str],
+    withdrawn: Collection[Digest],
+) -> tuple[BlobRef, str]:
+    """Copy content that a digest was stated for before, hashing on the way, and read back what was written.
+
+    Args:
+        store: Where to.
+        path: What to call it.
+        source: Read to its end.
+        sha256: What its SHA-256 must be, in hex.
+        doomed: Names in the store not to rely on.
+        withdrawn: Content that is not taken.
+
+    Returns:
+        The content, and where it lies.
+
+    Raises:
+        StatedDigestError: It is not what was stated.
+        WithdrawnError: Somebody decided to forget its content.
+        StoreError: The store's disk is full or broken.
+    """
+    own, stated, size = blake3(), hashlib.sha256(), 0
+    try:
+        with _own_copy(store.scratch) as staged:
+            with staged.open("r+b", buffering=0) as target:
+                while chunk := source.read(CHUNK_BYTES):
+                    own.update(chunk)
+                    stated.update(chunk)
+                    _write_all(target, memoryview(chunk))
+                    size += len(chunk)
+                os.fsync(target.fileno())
+            if stated.hexdigest() != sha256:
+                raise StatedDigestError(path=path, expected=sha256, observed=stated.hexdigest())
+            digest = Digest(f"blake3:{own.hexdigest()}")
+            if digest in withdrawn:
+                raise WithdrawnError(path=path, digest=digest)
+            return BlobRef(digest=digest, size_bytes=size), _adopt(store, staged, digest, doomed, path)
+    except OSError as error:
+        copy = f"incoming copy of {path}"
         raise refused_by_disk(copy, error) from error
 
 
@@ -324,6 +380,18 @@ def _is_left(path: Path) -> bool:
     finally:
         os.close(descriptor)
     return True
+
+
+def _adopt(store: ObjectStore, staged: Path, digest: Digest, doomed: Collection[str], path: str) -> str:
+    """Make a copy the blob of its digest, once it was read back; says where it lies."""
+    written = digest_of_file(staged)
+    if written != digest:
+        raise DigestMismatchError(subject=f"the copy of {path}", expected=digest, observed=written)
+    key = free_place(blob_key(digest), doomed)
+    if not store.adopt_file(key, staged) and store.digest(key) != digest:
+        store.put_aside(key)  # it was damaged: what has just come heals it
+        store.adopt_file(key, staged)
+    return key
 
 
 def _copy(listed: ListedFile, staged: Path) -> tuple[FileStamp, Digest, int]:

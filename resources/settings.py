@@ -22,6 +22,7 @@ from resources.private_files import keep_private
 STORE_VARIABLE = "HASHGATE_STORE"
 DATABASE_VARIABLE = "HASHGATE_DATABASE"
 GRACE_VARIABLE = "HASHGATE_GRACE"
+BUS_VARIABLE = "HASHGATE_BUS"
 POSTGRESQL_DRIVER = "postgresql+psycopg2"
 """Named in full: what `postgresql` alone stands for depends on SQLAlchemy's version."""
 
@@ -29,6 +30,7 @@ SHORTEST_GRACE = dt.timedelta(hours=1)
 
 _SCHEME = re.compile(r"([a-zA-Z][\w+.-]*):/")
 _BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
+_STREAM = re.compile(r"[a-zA-Z0-9_.-]{1,128}")
 _PREFIX_PART = re.compile(r"(?!\.{1,2}$)[^/\\\x00-\x1f\x7f]+")
 _SECRETS_IN_QUERY = frozenset({"password", "sslpassword"})
 _STORE_FIX = "Write s3://bucket/prefix or an absolute folder, or leave it unset for $HASHGATE_HOME/store"
@@ -47,6 +49,16 @@ class S3Location:
         return f"s3://{self.bucket}/{self.prefix}".rstrip("/")
 
 
+@dataclass(frozen=True, slots=True)
+class KinesisStream:
+    """A stream of Kinesis that carries the control bus."""
+
+    name: str
+
+    def __str__(self) -> str:
+        return f"kinesis://{self.name}"
+
+
 @dataclass(frozen=True)
 class Settings:
     """Where one installation keeps what. Folders are absolute."""
@@ -63,6 +75,12 @@ class Settings:
     """`HASHGATE_DATABASE`; None: a file in the home. Its text and representation hide the password."""
     grace: dt.timedelta = dt.timedelta(hours=24)
     """`HASHGATE_GRACE` (`24h`): longer than any run or read takes; what is doomed is removed no sooner."""
+    engines: tuple[Path, ...] = ()
+    """`HASHGATE_ENGINES` (`contracts/engine`): folders with a folder an engine, separated like `PATH`."""
+    requests_folder: Path | None = None
+    """`HASHGATE_REQUESTS`; None: in the home."""
+    bus_location: Path | KinesisStream | None = None
+    """`HASHGATE_BUS`; None: in the home."""
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] | None = None) -> Settings:
@@ -75,7 +93,11 @@ class Settings:
         home = Path(env.get("HASHGATE_HOME") or ".hashgate").absolute()
         drops = Path(env.get("HASHGATE_DROPS") or home / "drops").absolute()
         folders = (env.get("HASHGATE_CONTRACTS") or "contracts/odcs").split(os.pathsep)
-        store, database, grace = (env.get(name) for name in (STORE_VARIABLE, DATABASE_VARIABLE, GRACE_VARIABLE))
+        engines = (env.get("HASHGATE_ENGINES") or "contracts/engine").split(os.pathsep)
+        requests = env.get("HASHGATE_REQUESTS")
+        store, database, grace, bus = (
+            env.get(name) for name in (STORE_VARIABLE, DATABASE_VARIABLE, GRACE_VARIABLE, BUS_VARIABLE)
+        )
         return cls(
             home=home,
             drops=drops,
@@ -83,12 +105,30 @@ class Settings:
             store_location=parse_store(store) if store else None,
             database_url=parse_database(database) if database else None,
             grace=parse_grace(grace) if grace else cls.grace,
+            engines=tuple(Path(f).absolute() for f in engines if f),
+            requests_folder=Path(requests).absolute() if requests else None,
+            bus_location=parse_bus(bus) if bus else None,
         )
 
     @property
     def store(self) -> Path | S3Location:
         """The object store's root."""
         return self.home / "store" if self.store_location is None else self.store_location
+
+    @property
+    def requests(self) -> Path:
+        """Where run requests are dropped."""
+        return self.requests_folder or self.home / "requests"
+
+    @property
+    def bus(self) -> Path | KinesisStream:
+        """Where the control bus's envelopes go."""
+        return self.home / "bus" if self.bus_location is None else self.bus_location
+
+    @property
+    def engine_runs(self) -> Path:
+        """Where an engine writes that nobody named another place for."""
+        return self.home / "engine-runs"
 
     @property
     def staging(self) -> Path:
@@ -177,6 +217,24 @@ def parse_database(value: str) -> sa.URL:
         return url.set(drivername=POSTGRESQL_DRIVER)
     msg = f"{DATABASE_VARIABLE}: {problem}. {_DATABASE_FIX}."
     raise ConfigurationError(msg, setting=DATABASE_VARIABLE)
+
+
+def parse_bus(value: str) -> Path | KinesisStream:
+    """Read `HASHGATE_BUS`: an absolute folder, or `kinesis://stream`.
+
+    Raises:
+        ConfigurationError: It is neither.
+    """
+    if value.startswith("/"):
+        return Path(value)
+    scheme, _, stream = value.partition("://")
+    if scheme == "kinesis" and _STREAM.fullmatch(stream):
+        return KinesisStream(stream)
+    msg = (
+        f"{BUS_VARIABLE}: it is neither an absolute folder nor kinesis:// and the name of a stream. Write one of them, "
+        "or leave it unset for $HASHGATE_HOME/bus."
+    )
+    raise ConfigurationError(msg, setting=BUS_VARIABLE)
 
 
 def parse_grace(value: str) -> dt.timedelta:

@@ -6,6 +6,9 @@ import datetime as dt
 from functools import cached_property
 
 from contracts.table_contract import TableContract
+from resources.authority.control_bus import ControlBus, open_bus
+from resources.authority.engines import Engine, engine_of
+from resources.authority.pack_files import EngineRegistry
 from resources.captures import CaptureLog
 from resources.contract_registry import ContractRegistry
 from resources.database import Database
@@ -20,10 +23,11 @@ from resources.table_reader import TableReader
 
 
 class Workspace:
-    """Opens each part when it is first needed; holds no state of its own."""
+    """Opens each part when it is first needed, and keeps what it opened."""
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
+        self._engines: dict[str, Engine] = {}
 
     @classmethod
     def from_environment(cls) -> Workspace:
@@ -71,6 +75,22 @@ class Workspace:
     def capture_log(self) -> CaptureLog:
         """What arrived, in order."""
         return CaptureLog(self.store)
+
+    @cached_property
+    def engines(self) -> EngineRegistry:
+        """The interface packs of engines, as they are now."""
+        return EngineRegistry.load(self.settings.engines)
+
+    @cached_property
+    def bus(self) -> ControlBus:
+        """Where READY and the ends of engine runs are told."""
+        return open_bus(self.settings)
+
+    def engine(self, name: str) -> Engine:
+        """An engine's pack and policy, or an error that says what there is."""
+        if name not in self._engines:
+            self._engines[name] = engine_of(self.engines, name)
+        return self._engines[name]
 
     def contract(self, table: str) -> TableContract:
         """A table's contract, or an error that says what there is."""

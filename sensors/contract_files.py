@@ -1,4 +1,4 @@
-"""New and changed contracts: definitions are made when they are loaded, so somebody has to load them again.
+"""New and changed contracts and engines: definitions are made when they are loaded, so somebody has to load them again.
 
 With `HASHGATE_WEBSERVER` (host:port of Dagster's webserver) this sensor does it, through the webserver's documented
 API: put a contract into its folder, and its assets, checks, job and sensor appear. Without it, it says what to press.
@@ -13,9 +13,11 @@ from pathlib import Path
 import dagster as dg
 from dagster_graphql import DagsterGraphQLClient, DagsterGraphQLClientError, ReloadRepositoryLocationStatus
 
+from contracts.authority.pack_reader import CATALOGUE_FILE, GATES_FILE
 from contracts.errors import ConfigurationError
 from contracts.refs import Digest, digest_bytes
 from platform_assets.ingest.asset_events import visible
+from resources.authority.pack_files import engine_folders
 from resources.contract_registry import contract_files
 from resources.dagster_resources import WorkspaceResource
 
@@ -23,12 +25,13 @@ SECONDS_BETWEEN_TICKS = 10
 LOCATION = "hashgate"
 """The code location's name in workspace.yaml."""
 
+PACK_FILES = (CATALOGUE_FILE, GATES_FILE)
 WEBSERVER_VARIABLE = "HASHGATE_WEBSERVER"
 
 
-def contract_sensor(folders: Sequence[Path]) -> dg.SensorDefinition:
-    """The sensor over the contract folders, which remembers what they held when the definitions were loaded."""
-    loaded = contract_digests(folders)
+def contract_sensor(folders: Sequence[Path], engines: Sequence[Path] = ()) -> dg.SensorDefinition:
+    """The sensor over the contract and engine folders, which remembers what they held at the definitions' loading."""
+    loaded = {**contract_digests(folders), **pack_digests(engines)}
 
     @dg.sensor(
         name="contracts",
@@ -38,7 +41,9 @@ def contract_sensor(folders: Sequence[Path]) -> dg.SensorDefinition:
     )
     def contracts(context: dg.SensorEvaluationContext, workspace: WorkspaceResource) -> dg.SkipReason:
         try:
-            changes = differences(loaded, contract_digests(workspace.open().settings.contracts))
+            settings = workspace.open().settings
+            now = {**contract_digests(settings.contracts), **pack_digests(settings.engines)}
+            changes = differences(loaded, now)
         except ConfigurationError as error:
             return dg.SkipReason(str(error))
         if not changes:
@@ -62,6 +67,16 @@ def contract_digests(folders: Sequence[Path]) -> Mapping[Path, Digest]:
         ConfigurationError: A folder is missing.
     """
     return {path: _digest(path) for folder in folders for path in contract_files(folder)}
+
+
+def pack_digests(folders: Sequence[Path]) -> Mapping[Path, Digest]:
+    """The catalogues and gate maps of engines, which their assets are made of; a policy is read when a run needs it.
+
+    Raises:
+        ConfigurationError: A folder cannot be read.
+    """
+    engines = (engine for folder in folders for engine in engine_folders(folder))
+    return {path: _digest(path) for engine in engines for name in PACK_FILES if (path := engine / name).exists()}
 
 
 def differences(before: Mapping[Path, Digest], now: Mapping[Path, Digest]) -> list[str]:

@@ -1,9 +1,10 @@
 """The documentation says what there is, and what it shows is what happens.
 
 In a block of kind `console`, a line that begins with `$ ` is run by bash, in order, one working folder a page, with
-contracts in `contracts/odcs`, six days of flights in `.hashgate/drops/flights`. It must end with 0, or N if ` # exit N`
-ends the line. What follows is the output it must have, up to digests, times and the width of columns; a line `...`
-stands for any number of lines. Commands other than those of `RUNNABLE` are not run.
+contracts in `contracts/odcs`, engines in `contracts/engine` and six days of flights in `.hashgate/drops/flights`. It
+must end with 0, or N if ` # exit N` ends the line. What follows is the output it must have, up to digests, ids, times
+and the width of columns; a line `...` stands for any number of lines. Commands other than those of `RUNNABLE` are not
+run.
 
 `HASHGATE_WRITE_DOCS=1 pytest tests/test_docs.py` writes the output into the pages.
 """
@@ -38,18 +39,25 @@ RUNNABLE = ("hashgate", "sed", "printf")
 SHOWN_FOLDER = "/srv/hashgate"
 WRITES = os.environ.get("HASHGATE_WRITE_DOCS")
 
+CONTRACTS = {
+    "cli": [ROOT / "contracts" / "odcs" / "flights.odcs.yaml"],
+    "engine": [ROOT / "examples" / "engine" / "card_transactions.odcs.yaml"],
+}
+"""Of a page's working folder; of another page as of the command line's."""
+
 _BLOCK = re.compile(r"^```console\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 _EXIT = re.compile(r"\s+# exit (\d+)$")
 _VARYING = (
     (re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"), "RUN"),
     (re.compile(r"[0-9a-f]{64}"), "DIGEST"),
+    (re.compile(r"\b[0-9a-f]{32}\b"), "ID"),
     (re.compile(r"\b[0-9a-f]{12}\b"), "DIGEST"),
     (re.compile(r"\d{4}-\d{2}-\d{2}[T ]\d{2}:\d{2}:\d{2}(\.\d+)?(Z|\+00:00)"), "TIME"),
     (re.compile(r"\b(\d+ h \d{2} min|\d+ min \d{2} s|[\d.]+ s)\b"), "DURATION"),
     (re.compile(r"\b[\d.]+ (B|kB|MB|GB)\b"), "SIZE"),
     (re.compile(r"[ \t]+"), " "),
 )
-_PROGRESS = re.compile(r"[\d,]+ of [\d,]+ partitions?, last .*")
+_PROGRESS = re.compile(r"[\d,]+ of [\d,]+ \w+, last .*")
 
 HEADER = (
     "year,month,day,dep_time,sched_dep_time,dep_delay,arr_time,sched_arr_time,arr_delay,carrier,flight,tailnum,origin,"
@@ -94,7 +102,10 @@ def page_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def working_folder(page: Path, above: Path) -> Path:
     folder = above / page.stem
     (folder / "contracts").mkdir(parents=True)
-    (folder / "contracts" / "odcs").symlink_to(ROOT / "contracts" / "odcs")
+    (folder / "contracts" / "odcs").mkdir()
+    for contract in CONTRACTS.get(page.stem, CONTRACTS["cli"]):
+        (folder / "contracts" / "odcs" / contract.name).symlink_to(contract)
+    (folder / "contracts" / "engine").symlink_to(ROOT / "examples" / "engine")
     drops = folder / ".hashgate" / "drops" / "flights"
     drops.mkdir(parents=True)
     write_drops(drops)
@@ -199,8 +210,10 @@ def test_every_command_has_a_section_with_an_example_and_all_its_options(command
 
 def test_the_pages_show_no_command_or_option_that_there_is_not() -> None:
     for page in PAGES:
-        for shown in re.findall(r"(?:^\$ |`)hashgate ((?:contract )?[a-z]+)([^`\n]*)", page.read_text(), re.MULTILINE):
-            assert shown[0] in {*COMMANDS, "contract"}, f"{page.name}: hashgate {shown[0]}"
+        for shown in re.findall(
+            r"(?:^\$ |`)hashgate ((?:contract |engine )?[a-z]+)([^`\n]*)", page.read_text(), re.MULTILINE
+        ):
+            assert shown[0] in {*COMMANDS, "contract", "engine"}, f"{page.name}: hashgate {shown[0]}"
             parser = COMMANDS.get(shown[0])
             options = {o for a in parser._actions for o in a.option_strings} if parser else set()
             named = set(re.findall(r"(?<![\w-])--[a-z-]+", shown[1]))
@@ -231,10 +244,10 @@ def test_every_setting_is_explained_and_every_explained_setting_exists() -> None
     sources = [
         p for name in ("contracts", "resources", "platform_assets", "sensors") for p in (ROOT / name).rglob("*.py")
     ]
-    used = {name for path in sources for name in re.findall(r"HASHGATE_[A-Z]+", path.read_text())}
-    table = set(re.findall(r"^\| `(HASHGATE_[A-Z]+)` \|", CLI_PAGE.read_text(), re.MULTILINE))
+    used = {name for path in sources for name in re.findall(r"HASHGATE_[A-Z]+(?:_[A-Z]+)*", path.read_text())}
+    table = set(re.findall(r"^\| `(HASHGATE_[A-Z_]+)` \|", CLI_PAGE.read_text(), re.MULTILINE))
     assert table == used
-    shown = {name for page in PAGES for name in re.findall(r"HASHGATE_[A-Z]+", page.read_text())}
+    shown = {name for page in PAGES for name in re.findall(r"HASHGATE_[A-Z]+(?:_[A-Z]+)*", page.read_text())}
     for_tests = {
         name for path in (ROOT / "tests").rglob("*.py") for name in re.findall(r"HASHGATE_[A-Z_]+", path.read_text())
     }
@@ -278,3 +291,11 @@ def test_every_test_that_a_page_names_exists_and_is_linked_to_where_it_stands() 
             assert f"\ndef {name}(" in (page.parent / target).read_text(), f"{page.name}: {name} is not in {target}"
             named += 1
     assert named
+
+
+def test_every_reason_code_of_engine_runs_is_explained() -> None:
+    explained = set(re.findall(r"^\| `([A-Z_]+)` \|", (ROOT / "docs" / "engine.md").read_text(), re.MULTILINE))
+    sources = [p for name in ("contracts", "resources", "platform_assets") for p in (ROOT / name).rglob("*.py")]
+    used = {code for path in sources for code in re.findall(r"ReasonCode\.([A-Z_]+)", path.read_text())}
+    refused = {"RUN_EQUIVALENCE_COLLISION", "AUTH_DENIED", "POLICY_CHANGED"}
+    assert explained == used | refused

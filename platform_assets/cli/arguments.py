@@ -18,6 +18,18 @@ _HELP_COLUMNS = 100
 
 QUERY_FORMATS = ("table", "csv", "json", "parquet")
 SINKS = ("parquet", "csv", "duckdb")
+RUN_STATES = (
+    "ADMITTED",
+    "DENIED",
+    "PLANNED",
+    "EXECUTING",
+    "WAITING",
+    "READY",
+    "FAILED",
+    "QUARANTINED",
+    "SUPERSEDED",
+    "UNREADABLE",
+)
 
 DESCRIPTION = """\
 Files are dropped; typed, queryable tables come out, and for every row one can prove where it came from and that
@@ -30,8 +42,14 @@ settings, from the environment:
   HASHGATE_CONTRACTS  folders with table contracts, separated by `:` (contracts/odcs)
   HASHGATE_STORE      the store: s3://bucket/prefix or an absolute folder ($HASHGATE_HOME/store)
   HASHGATE_DATABASE   catalogue and leases: postgresql://... or sqlite:////file ($HASHGATE_HOME/catalogue.db)
+  HASHGATE_ENGINES    folders with a folder an engine, separated by `:` (contracts/engine)
+  HASHGATE_REQUESTS   the folder where run requests are dropped ($HASHGATE_HOME/requests)
+  HASHGATE_BUS        the control bus: kinesis://stream or an absolute folder ($HASHGATE_HOME/bus)
   HASHGATE_GRACE      longer than any run or read takes; `gc` removes no sooner (24h)
   HASHGATE_WEBSERVER  host:port of Dagster's webserver, to reload when contract files change
+  HASHGATE_REPORTS    where `report --serve` answers, and links lead (127.0.0.1:3070)
+  HASHGATE_TOKENS     one token or two: whoever has one may see reports from other machines
+  HASHGATE_ALLOW      addresses or networks that may, if not all
   HASHGATE_TRACEBACK  set: show where an error came from, as --traceback does
   NO_COLOR            set: no colour
 
@@ -75,6 +93,17 @@ class Arguments(argparse.Namespace):
     judge: bool
     put_aside: bool
     sink: str | None
+    baseline: str | None
+    open: bool
+    serve: bool
+    address: str | None
+    run: str
+    by: str
+    engine: str | None
+    state: str | None
+    kind: str
+    timeout: float
+    detach: bool
 
 
 class _Parser(argparse.ArgumentParser):
@@ -134,10 +163,12 @@ def command_parser() -> argparse.ArgumentParser:
     _add_discard(commands)
     _add_rollback(commands)
     _add_repair(commands)
+    _add_report(commands)
     _add_verify(commands)
     _add_rebuild(commands)
     _add_migrate(commands)
     _add_contract(commands)
+    _add_engine(commands)
     _add_gc(commands)
     _add_forget(commands)
     _add_backup(commands)
@@ -405,6 +436,35 @@ def _add_decision(parser: argparse.ArgumentParser, *, required: bool) -> None:
     parser.add_argument("--yes", action="store_true", help="do not ask")
 
 
+def _add_report(commands: _Commands) -> None:
+    parser = _add(
+        commands,
+        "report",
+        "reporting",
+        does="show what a table or a partition is, as a page",
+        details=(
+            "What came in and what became of it, completeness and freshness, quarantine, gates, each column's "
+            "profile, and its drift from the partition before and from a baseline. The page is one file that loads "
+            "nothing. With --json, the document."
+        ),
+        examples=[
+            "hashgate report flights --output flights.html",
+            "hashgate report flights 2013-01-05 --open",
+            "hashgate report --serve",
+        ],
+    )
+    parser.add_argument("table", nargs="?", metavar="TABLE", help="its overview, over all partitions")
+    parser.add_argument("key", nargs="?", metavar="PARTITION", help="the report of its current version")
+    parser.add_argument("--version", dest="to", type=_natural, metavar="N", help="of an earlier version")
+    parser.add_argument("--baseline", metavar="A...B", help="drift from these partitions (default: the first 28)")
+    parser.add_argument("--output", metavar="F", help="write the page into this new file")
+    parser.add_argument("--open", action="store_true", help="show it in a browser, until Ctrl-C")
+    parser.add_argument("--serve", action="store_true", help="serve the pages of all tables, until Ctrl-C")
+    parser.add_argument(
+        "--address", metavar="HOST:PORT", help="where to serve (default: HASHGATE_REPORTS, or 127.0.0.1:3070)"
+    )
+
+
 def _add_verify(commands: _Commands) -> None:
     parser = _add(
         commands,
@@ -505,6 +565,129 @@ def _add_contract(commands: _Commands) -> None:
     infer.add_argument("--output", metavar="F", help="write the YAML into this new file")
 
 
+def _add_engine(commands: _Commands) -> None:
+    parser = commands.add_parser(
+        "engine",
+        help="submit runs of an engine, and look after them",
+        description="Submit runs of an engine, and look after them.",
+        allow_abbrev=False,
+    )
+    actions = parser.add_subparsers(title="commands", metavar="COMMAND", required=True, parser_class=_Parser)
+    lint = _add(
+        actions,
+        "lint",
+        "engine_linting",
+        does="check catalogues, gate maps and policies of engines",
+        details="Everything that is wrong or leads nowhere is named, with its line and what to write instead.",
+        examples=["hashgate engine lint", "hashgate engine lint examples/engine/cards --json"],
+    )
+    lint.add_argument("path", nargs="?", metavar="PATH", help="an engine's folder, or a folder of them (default: all)")
+    _add_engine_submit(actions)
+    runs = _add(
+        actions,
+        "runs",
+        "engine_runs",
+        does="list the runs",
+        details="Each with its state and the codes of its reasons.",
+        examples=["hashgate engine runs", "hashgate engine runs --state QUARANTINED --json"],
+    )
+    runs.add_argument("--engine", metavar="NAME", help="of this engine alone")
+    runs.add_argument("--state", choices=RUN_STATES, metavar="S", help="in this state alone")
+    show = _add(
+        actions,
+        "show",
+        "engine_runs",
+        does="show all that is known of a run",
+        details=(
+            "Its plan, how far it is, why, each gate with the digests that were expected and observed and the failing "
+            "member, and its record."
+        ),
+        examples=["hashgate engine show 6ab9f1eb"],
+    )
+    _add_run(show)
+    wait = _add(
+        actions,
+        "wait",
+        "engine_runs",
+        does="bring a run forward until it has ended",
+        details="Ends with 0 when it is READY, else with 1, also when time is over.",
+        examples=["hashgate engine wait 6ab9f1eb --timeout 600"],
+    )
+    _add_run(wait)
+    wait.add_argument("--timeout", type=_seconds, default=300.0, metavar="S", help="so many seconds (300)")
+    _add_engine_reemit(actions)
+    _add_engine_decisions(actions)
+
+
+def _add_engine_submit(actions: _Commands) -> None:
+    submit = _add(
+        actions,
+        "submit",
+        "engine_runs",
+        does="submit a run request, and bring the run forward",
+        details=(
+            "The same key is the same run, however often it is submitted. Ends with 1 when the run failed or is in "
+            "quarantine; a run that waits for evidence goes on with `wait`, or by itself in Dagster."
+        ),
+        examples=["hashgate engine submit request.yaml", "hashgate engine submit request.yaml --detach --json"],
+    )
+    submit.add_argument("path", metavar="FILE", help="a request, YAML or JSON; - for standard input")
+    submit.add_argument("--actor", default="", metavar="WHO", help="who asks (default: as the request says)")
+    submit.add_argument("--detach", action="store_true", help="admit it, and leave the rest to others")
+
+
+def _add_engine_reemit(actions: _Commands) -> None:
+    reemit = _add(
+        actions,
+        "reemit",
+        "engine_runs",
+        does="publish a run's end on the control bus again",
+        details="The same fact under the same id, read from the store; nothing of the run is changed.",
+        examples=[
+            "hashgate engine reemit 6ab9f1eb --actor ann --dry-run",
+            "hashgate engine reemit 6ab9f1eb --actor ann",
+        ],
+    )
+    _add_run(reemit)
+    kind = reemit.add_mutually_exclusive_group()
+    for name, value, said in (
+        ("ready", "READY_ONLY", "that it is READY"),
+        ("terminal", "TERMINAL_ONLY", "that it failed or is in quarantine"),
+        ("both", "BOTH", "whichever it is (default)"),
+    ):
+        kind.add_argument(f"--{name}", dest="kind", action="store_const", const=value, default="BOTH", help=said)
+    reemit.add_argument("--actor", required=True, metavar="WHO", help="who asks: it stands in the record")
+    reemit.add_argument("--dry-run", action="store_true", help="say what would be published")
+
+
+def _add_engine_decisions(actions: _Commands) -> None:
+    quarantine = _add(
+        actions,
+        "quarantine",
+        "engine_runs",
+        does="put a run into quarantine: nobody reads it any more",
+        details="Also one that is READY. It is recorded, and not undone: the work is submitted again under a new key.",
+        examples=["hashgate engine quarantine 6ab9f1eb --actor ann --reason 'a wrong parameter file' --yes"],
+    )
+    _add_run(quarantine)
+    supersede = _add(
+        actions,
+        "supersede",
+        "engine_runs",
+        does="let a READY run take another's place",
+        details="The earlier one is not read any more; its documents stay.",
+        examples=["hashgate engine supersede 6ab9f1eb 0f3c22d1 --actor ann --reason 'restated' --yes"],
+    )
+    _add_run(supersede)
+    supersede.add_argument("by", metavar="BY", help="the run that takes its place")
+    for parser in (quarantine, supersede):
+        _add_decision(parser, required=True)
+
+
+def _add_run(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("run", metavar="RUN", help="a run's id, or its first digits")
+
+
 def _add_gc(commands: _Commands) -> None:
     parser = _add(
         commands,
@@ -575,6 +758,13 @@ def _add_restore(commands: _Commands) -> None:
         examples=["HASHGATE_HOME=/srv/new hashgate restore /mnt/backup/hashgate"],
     )
     parser.add_argument("folder", metavar="FOLDER", help="a backup")
+
+
+def _seconds(text: str) -> float:
+    if not text.replace(".", "", 1).isdecimal():
+        msg = f"{text!r} is no number of seconds"
+        raise argparse.ArgumentTypeError(msg)
+    return float(text)
 
 
 def _natural(text: str) -> int:

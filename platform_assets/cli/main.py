@@ -88,6 +88,11 @@ def interruption(given: Sequence[str]) -> str:
         )
     if given[:1] and given[0] in {"gc", "forget", "backup", "restore"}:
         return "interrupted. What was done stays done. Run the same command again: it goes on from there."
+    if given[:1] == ["engine"]:
+        return (
+            "interrupted. What is on record stays, and an engine that was running was ended. Run the same command "
+            "again: it goes on from there."
+        )
     return "interrupted. Nothing was changed."
 
 

@@ -1,7 +1,8 @@
 """Damaged objects are moved to `damaged/`, where nobody reads them and people can look at them.
 
-Only what can be made or dropped again is moved: blobs, segments, exports, held candidates, reports. The links of
-chains stay where they are: what they were is for a backup to bring back, or for `hashgate repair` to put up with.
+Only what can be made or dropped again is moved: blobs, segments, exports, held candidates, and what is computed from
+versions (reports, profiles, overviews). The links of chains stay where they are: what they were is for a backup to
+bring back, or for `hashgate repair` to put up with.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from platform_assets.evidence.corruptions import Concern, Corruption
 from resources.object_store import ObjectStore
 
 _BLOB = re.compile(r"blobs/.+")
-_FOLDER = re.compile(r"(tables/[^/]+/(?:segments|exports|reports)/[^/]+/[^/]+)/[^/]+")
+_FOLDER = re.compile(r"(tables/[^/]+/(?:(?:segments|exports|reports)/[^/]+|profiles|overviews)/[^/]+)/[^/]+")
 _HELD = re.compile(r"tables/[^/]+/held/[^/]+/[^/]+")
 
 

@@ -1,17 +1,18 @@
-"""The reports of a partition: each is what was written, shows the page it names, and is of a version that is there.
+"""The reports of a partition, and what is kept beside them: each is what was written, and of a version that is there.
 
-A report is drawn from its version and proves nothing about it. But one whose version is not there tells that the
+A report is computed from its version and proves nothing about it. But one whose version is not there tells that the
 chain's tail was cut off, or that a held candidate has gone without a word.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 
 from contracts.commits import Commit
+from contracts.overview_document import Overview
 from contracts.refs import Digest, digest_bytes, hex_of
-from contracts.report_document import Report
+from contracts.report_document import Report, SegmentProfile
 from platform_assets.evidence.corruptions import (
     AS_WRITTEN,
     INGEST_FORCED,
@@ -29,7 +30,10 @@ from resources.table_reader import NOTHING, held_key, table_prefix
 
 DOCUMENT, PAGE = "report.json", "report.html"
 
+COMPUTED_AGAIN = "Put it aside (`hashgate verify --deep --put-aside`): it is computed again when it is next needed."
+
 _FOLDER = re.compile(r"(held|[1-9][0-9]*)-([0-9a-f]{12})")
+_DERIVED = re.compile(r"[0-9a-f]{64}(\.[1-9][0-9]*)?")
 
 
 def look_at_reports(
@@ -78,14 +82,41 @@ def _look_at_report(
         return None
     if commit is not None and report.lineage.commit != commit:
         found(DOCUMENT, f"the report of {commit}", f"that of {report.lineage.commit}")
-    try:
-        page = digest_bytes(store.get(f"{folder}/{PAGE}"))
-    except KeyError:
-        found(PAGE, report.page or AS_WRITTEN, NOTHING)
-        return report
-    if report.page not in {None, page}:  # an earlier format did not note it
-        found(PAGE, str(report.page), page)
+    if report.page is not None:  # pages of an earlier format lie beside it
+        try:
+            page = digest_bytes(store.get(f"{folder}/{PAGE}"))
+        except KeyError:
+            found(PAGE, report.page, NOTHING)
+            return report
+        if report.page != page:
+            found(PAGE, report.page, page)
     return report
+
+
+def look_at_derived(store: ObjectStore, table: str) -> Iterator[tuple[str, str, str, str, Concern]]:
+    """What is wrong with a table's overviews and kept profiles.
+
+    Yields:
+        Key, expected, observed, the way back, and whom it concerns.
+    """
+    for kind, name, model in (("overviews", "overview.json", Overview), ("profiles", "profile.json", SegmentProfile)):
+        prefix = f"{table_prefix(table)}/{kind}"
+        for key in store.walk(prefix):
+            folder, _, last = key.removeprefix(f"{prefix}/").partition("/")
+            if _DERIVED.fullmatch(folder) is None or last != name:
+                yield key, NOTHING, UNEXPLAINED, MOVE_OUT, Concern.STRAY
+                continue
+            try:
+                document = model.from_bytes(store.get(key))
+            except KeyError:  # collected meanwhile
+                continue
+            except ValueError as error:
+                yield key, AS_WRITTEN, str(error).partition("\n")[0], COMPUTED_AGAIN, Concern.EVIDENCE
+                continue
+            named = hex_of(document.versions) if isinstance(document, Overview) else folder
+            if (document.table, named) != (table, folder):
+                observed = f"one of {document.table}, {named}"
+                yield key, f"one of {table}, {folder}", observed, COMPUTED_AGAIN, Concern.EVIDENCE
 
 
 def _tell_lost_version(evidence: PartitionEvidence, folder: str, number: int, digits: str) -> None:

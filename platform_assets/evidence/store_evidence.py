@@ -18,6 +18,7 @@ from platform_assets.evidence.corruptions import (
     Corruption,
     StoreReport,
 )
+from platform_assets.evidence.engine_evidence import ENGINE, look_at_engines
 from platform_assets.evidence.object_evidence import stray
 from platform_assets.evidence.partition_evidence import LINK, read_links, stray_names
 from resources.commit_chain import link_name
@@ -29,7 +30,7 @@ from resources.table_reader import table_prefix
 
 BLOBS, CAPTURES, DAMAGED, EXPIRED, TABLES = "blobs", "captures", "damaged", "expired", "tables"
 FOLDERS = ("segments", "exports")
-KINDS = frozenset({"commits", "datasets", "discarded", "held", "reports", "selections"})
+KINDS = frozenset({"commits", "datasets", "discarded", "held", "overviews", "profiles", "reports", "selections"})
 """What a table has beside these folders: looked at with its partitions, or with the table."""
 
 _BLOB = re.compile(r"blobs/([0-9a-f]{2})/([0-9a-f]{2})/(?=\1\2)[0-9a-f]{64}(\.[1-9][0-9]*)?")
@@ -95,6 +96,7 @@ def look_at_rest(store: ObjectStore, report: StoreReport, left: LeftOvers) -> No
     report.unneeded_bytes = sum(left.blobs.values()) + sum(left.folders.values())
     report.put_aside = len(store.keys(DAMAGED))
     report.corruptions += _look_at_doomed(store)
+    report.corruptions += look_at_engines(store)
     report.corruptions += [stray(None, None, key) for key in left.strays]
 
 
@@ -108,7 +110,7 @@ def _is_looked_at(key: str, tables: Collection[str]) -> bool:
     if first == TABLES:
         table, _, kind = rest.partition("/")
         return table in tables and kind.partition("/")[0] in KINDS
-    return first in {DAMAGED, DOOMED} and bool(rest)
+    return first in {DAMAGED, DOOMED, ENGINE} and bool(rest)
 
 
 def _look_at_doomed(store: ObjectStore) -> Iterator[Corruption]:

@@ -24,6 +24,7 @@ from platform_assets.evidence.corruptions import (
 )
 from platform_assets.evidence.memories import Remembered
 from platform_assets.evidence.partition_evidence import LINK, PartitionEvidence, read_links, stray_names
+from platform_assets.evidence.report_evidence import look_at_derived
 from resources.commit_chain import link_name
 from resources.expirations import Expirations
 from resources.table_reader import NOTHING, table_prefix
@@ -63,6 +64,8 @@ def look_at_table(
     _look_at_captures(workspace, evidence, remembered, expirations)
     _look_at_cutoffs(evidence, partitions)
     _look_at_datasets(workspace, evidence, partitions)
+    for altered in look_at_derived(workspace.store, table):
+        evidence.found(*altered)
     return evidence
 
 

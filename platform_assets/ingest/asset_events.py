@@ -25,6 +25,7 @@ from contracts.selection import Selection
 from contracts.table_contract import TableContract
 from platform_assets.ingest.offending_rows import Offending
 from platform_assets.reports.partition_report import ReportRef
+from platform_assets.reports.table_overview import OverviewRef
 
 Target = AssetCheckEvaluationTargetMaterializationData
 
@@ -73,6 +74,11 @@ class TableKeys:
     def report(self) -> AssetKey:
         """What there is to say about a version."""
         return AssetKey([self.table, "report"])
+
+    @property
+    def overview(self) -> AssetKey:
+        """What there is to say about all current versions together."""
+        return AssetKey([self.table, "overview"])
 
 
 def code_version(contract: TableContract, parser: ParserIdentity) -> str:
@@ -181,7 +187,9 @@ def report_event(keys: TableKeys, commit: Commit, report: ReportRef) -> AssetMat
         asset_key=keys.report,
         partition=commit.candidate.partition,
         metadata={
-            "report": dg.MetadataValue.path(report.html_place),
+            "report": dg.MetadataValue.path(report.place),
+            "page": dg.MetadataValue.url(report.page),
+            "page_command": f"hashgate report {keys.table} {commit.candidate.partition} --open",
             "summary": dg.MetadataValue.md(report.markdown),
             "version": commit.number,
         },
@@ -189,7 +197,24 @@ def report_event(keys: TableKeys, commit: Commit, report: ReportRef) -> AssetMat
     )
 
 
-REPORT_CODE_VERSION = "urn:hashgate:report:1"
+REPORT_CODE_VERSION = "urn:hashgate:report:2"
+OVERVIEW_CODE_VERSION = "urn:hashgate:overview:1"
+
+
+def overview_metadata(table: str, ref: OverviewRef) -> dict[str, Any]:
+    """What is said of an overview that was written, or found."""
+    totals = ref.overview.totals
+    return {
+        "overview": dg.MetadataValue.path(ref.place),
+        "page": dg.MetadataValue.url(ref.page),
+        "page_command": f"hashgate report {table} --open",
+        "summary": dg.MetadataValue.md(ref.markdown),
+        "partitions": totals.published,
+        "held": totals.held,
+        "missing": totals.missing,
+        ROW_COUNT: totals.valid_rows,
+        "quarantined_rows": totals.quarantined_rows,
+    }
 
 
 def check_events(
@@ -307,7 +332,8 @@ def _evidence(receipt: GateReceipt, offending: Sequence[Offending], report: Repo
             [(o.record, visible(o.raw, 200), visible(o.reasons), o.drop[:DIGEST_SHOWN]) for o in offending],
         )
     if receipt.verdict is not Verdict.PASS:
-        evidence["report"] = dg.MetadataValue.path(report.html_place)
+        evidence["report"] = dg.MetadataValue.path(report.place)
+        evidence["page"] = dg.MetadataValue.url(report.page)
     return evidence
 
 

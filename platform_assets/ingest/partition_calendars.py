@@ -3,12 +3,28 @@
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Sequence
 from zoneinfo import ZoneInfo
 
 import dagster as dg
 
 from contracts.partitions import WEEK_DAY_OFFSET
-from contracts.table_contract import Cadence, Partitioning
+from contracts.table_contract import Cadence, Partitioning, TableContract
+from platform_assets.engine.run_partitions import run_partitions
+
+
+def table_partitions(contract: TableContract) -> dg.PartitionsDefinition[str]:
+    """The partitions definition of a table's assets and checks: its calendar, or its engine's runs."""
+    source = contract.server.engine_source
+    return partitions_of(contract.partitioning) if source is None else run_partitions(source.engine)
+
+
+def register_runs(instance: dg.DagsterInstance, contract: TableContract, run_ids: Sequence[str]) -> None:
+    """Make runs known to Dagster as partitions; those of a table with a calendar need no such thing."""
+    source = contract.server.engine_source
+    name = None if source is None else run_partitions(source.engine).name
+    if name is not None:
+        instance.add_dynamic_partitions(name, run_ids)
 
 
 def partitions_of(partitioning: Partitioning) -> dg.TimeWindowPartitionsDefinition:
@@ -31,3 +47,6 @@ def partitions_of(partitioning: Partitioning) -> dg.TimeWindowPartitionsDefiniti
             )
         case Cadence.MONTHLY:
             return dg.MonthlyPartitionsDefinition(start, end_date=end, timezone=zone, end_offset=offset)
+        case Cadence.RUN:
+            msg = "runs of an engine have no calendar"
+            raise AssertionError(msg)

@@ -15,6 +15,7 @@ from contracts.refs import Digest
 from contracts.segments import expected_partition_view
 from contracts.selection import CapturedDrop, Selector, choose, freeze
 from contracts.table_contract import TableContract
+from platform_assets.ingest.engine_outputs import waiting_files
 from platform_assets.ingest.watched_reading import refused_drops
 from resources.file_catalogue import KnownFile
 from resources.parser_identity import parser_identity
@@ -85,7 +86,7 @@ def partition_statuses(
         only: Look at these partitions alone, which costs as much as they are many.
     """
     if files is None:
-        files = workspace.catalogue.files(contract.table, to_capture=True)
+        files = waiting_files(workspace, contract, only)
     waiting: dict[str, list[KnownFile]] = {}
     for file in files:
         if file.partition is not None:

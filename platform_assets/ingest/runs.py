@@ -12,9 +12,11 @@ import dagster as dg
 from dagster._core.instance.ref import InstanceRef
 
 from contracts.errors import HashgateError
-from contracts.partitions import keys_between
-from contracts.table_contract import Partitioning, TableContract
+from contracts.partitions import check_key, keys_between
+from contracts.table_contract import Cadence, Partitioning, TableContract
+from platform_assets.ingest.engine_outputs import check_runs
 from platform_assets.ingest.ingesting import Ended, Ending, TakenIn
+from platform_assets.ingest.partition_calendars import register_runs
 from platform_assets.ingest.planning import PartitionState, partition_statuses
 from platform_assets.ingest.run_cancels import heeding_cancels
 from platform_assets.ingest.run_outcomes import beginning_tags, report_aborted
@@ -97,7 +99,7 @@ def run_ingest(
 
     Raises:
         HashgateError: The run could not go on (no drop folder, a full disk); what was published stays.
-        UsageError: There is no such table or partition.
+        UsageError: There is no such table, partition or run.
         DefectiveRunError: It failed in a way that nobody foresaw; its log in Dagster has the traceback.
         KeyboardInterrupt: Ctrl-C, or somebody terminated the run in Dagster; it is recorded as canceled, and what was
             published stays. Where it met a commit, a note on it says which came first.
@@ -117,6 +119,7 @@ def run_ingest(
         for done in _up_to_date(workspace, contract, wanted):
             wanted.remove(done.partition)
             told.ended(done)
+    check_runs(workspace, contract, wanted)
     for keys in contiguous_ranges(contract.partitioning, wanted):
         result = _execute(job, contract, instance, keys, force=force)
         run_ids.append(result.run_id)
@@ -159,6 +162,10 @@ def contiguous_ranges(partitioning: Partitioning, partitions: Iterable[str]) -> 
     wanted = sorted(set(partitions))
     if not wanted:
         return []
+    if partitioning.cadence is Cadence.RUN:
+        for key in wanted:
+            check_key(partitioning, key)
+        return [[key] for key in wanted]
     ranges: list[list[str]] = [[]]
     chosen = set(wanted)
     for key in keys_between(partitioning, wanted[0], wanted[-1]):
@@ -180,6 +187,7 @@ def _execute(
     job: dg.JobDefinition, contract: TableContract, instance: dg.DagsterInstance, keys: Sequence[str], *, force: bool
 ) -> dg.ExecuteInProcessResult:
     run_id = str(uuid4())
+    register_runs(instance, contract, keys)
     with heeding_cancels(instance, run_id):
         return job.execute_in_process(
             instance=instance,

@@ -24,6 +24,7 @@ from contracts.selection import (
     freeze,
 )
 from contracts.table_contract import TableContract
+from platform_assets.ingest.engine_outputs import new_outputs, scan_runs, take_output
 from resources.captures import Captured, capture_file, get_blob, put_blob
 from resources.doomed_lists import doomed_names, next_list_number
 from resources.drop_folder import ListedFile, is_being_written, list_drops
@@ -47,9 +48,11 @@ class CaptureReport:
 
 
 def scan(workspace: Workspace, contract: TableContract, *, record: bool = True) -> ScanReport:
-    """Look at a table's drop folder; with `record` off nothing is remembered."""
+    """Look at a table's drop folder, or at its engine's READY runs; with `record` off nothing is remembered."""
     if record:
         _catch_up(workspace, contract.table)
+    if contract.server.engine_source is not None:
+        return scan_runs(workspace, contract)
     listed = list_drops(workspace.settings.drops, contract.server.path)
     return workspace.catalogue.observe(
         contract.table, listed, _key_of(workspace, contract), workspace.now(), record=record
@@ -59,6 +62,8 @@ def scan(workspace: Workspace, contract: TableContract, *, record: bool = True) 
 def capture(workspace: Workspace, contract: TableContract, partitions: Iterable[str] | None = None) -> CaptureReport:
     """Take the new and changed files of `partitions` (default: all) into the store, and log them."""
     _catch_up(workspace, contract.table)
+    if contract.server.engine_source is not None:
+        return _capture_runs(workspace, contract, partitions)
     wanted = None if partitions is None else set(partitions)
     files = [
         f for f in workspace.catalogue.files(contract.table, to_capture=True) if wanted is None or f.partition in wanted
@@ -109,6 +114,31 @@ def withdraw(workspace: Workspace, table: str, drops: Sequence[CapturedDrop], de
 def load_snapshot(workspace: Workspace, selection: Selection) -> SelectionSnapshot:
     """The frozen inputs that a selection names, verified."""
     return SelectionSnapshot.from_bytes(get_blob(workspace.store, selection.snapshot))
+
+
+def _capture_runs(workspace: Workspace, contract: TableContract, partitions: Iterable[str] | None) -> CaptureReport:
+    """Take in what READY runs' facts name; of a run all files or none."""
+    keys = sorted(
+        {f.partition for f in new_outputs(workspace, contract) if f.partition} if partitions is None else partitions
+    )
+    refused = workspace.catalogue.withdrawn(contract.table)
+    captured, failed = 0, []
+    for run_id in keys:
+        try:
+            captured += _capture_run(workspace, contract, run_id, refused)
+        except DropError as error:
+            failed.append(error)
+    return CaptureReport(captured, (), tuple(failed))
+
+
+def _capture_run(workspace: Workspace, contract: TableContract, run_id: str, refused: frozenset[Digest]) -> int:
+    while True:
+        lists = next_list_number(workspace.store)
+        taken = take_output(workspace, contract, run_id, refused)
+        if not _collected_meanwhile(workspace, [key for _, key in taken], lists):
+            break
+    _log(workspace, contract.table, [drop for drop, _ in taken])
+    return len(taken)
 
 
 def _key_of(

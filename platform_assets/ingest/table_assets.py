@@ -7,6 +7,8 @@ partition only what is true of it: one that is held, empty or failed is not mate
 
 The operation is declared subsettable only because Dagster 1.13 refuses backfills over a non-subsettable one in which an
 asset (the report) has two parents: `TimeWindowPartitionsSubset` has an `__eq__` but the `!=` of its tuple.
+
+Beside them stands one asset without partitions, the overview: what there is to say about all current versions together.
 """
 
 # No `from __future__ import annotations` here: Dagster reads the annotations of a nested function as they stand.
@@ -24,9 +26,16 @@ from dagster._core.errors import DagsterExecutionInterruptedError
 from contracts.errors import DropError, HashgateError
 from contracts.refs import hex_of
 from contracts.table_contract import TableContract
-from platform_assets.ingest.asset_events import CONTRACT_TAG, TableKeys, failure_events, selection_event, visible
+from platform_assets.ingest.asset_events import (
+    CONTRACT_TAG,
+    TableKeys,
+    failure_events,
+    overview_metadata,
+    selection_event,
+    visible,
+)
 from platform_assets.ingest.ingesting import Ended, Ending, TakenIn, ingest, missing_files, run_fingerprint, take_in
-from platform_assets.ingest.partition_calendars import partitions_of
+from platform_assets.ingest.partition_calendars import table_partitions
 from platform_assets.ingest.rechecking import recheck
 from platform_assets.ingest.run_outcomes import (
     OUTCOME_TAG,
@@ -35,8 +44,9 @@ from platform_assets.ingest.run_outcomes import (
     outcome_of,
     stopped_outcome,
 )
-from platform_assets.ingest.table_specs import gate_specs, table_specs
+from platform_assets.ingest.table_specs import gate_specs, overview_spec, table_specs
 from platform_assets.ingest.telling import tell, told_versions
+from platform_assets.reports.table_overview import write_overview
 from resources.dagster_resources import WorkspaceResource
 from resources.gated_io_manager import AlreadyPublished
 from resources.workspace import Workspace
@@ -92,7 +102,7 @@ def table_assets(contract: TableContract) -> dg.Definitions:
         tags={CONTRACT_TAG: contract.digest},
         executor_def=dg.in_process_executor,
     )
-    return dg.Definitions(assets=[assets], jobs=[job])
+    return dg.Definitions(assets=[assets, _overview(contract)], jobs=[job])
 
 
 def job_name(table: str) -> str:
@@ -106,7 +116,7 @@ def operation_name(table: str) -> str:
 
 
 def _assets(contract: TableContract) -> dg.AssetsDefinition:
-    partitions = partitions_of(contract.partitioning)
+    partitions = table_partitions(contract)
 
     @dg.multi_asset(
         name=operation_name(contract.table),
@@ -140,6 +150,22 @@ def _assets(contract: TableContract) -> dg.AssetsDefinition:
             raise
 
     return ingest_partitions
+
+
+def _overview(contract: TableContract) -> dg.AssetsDefinition:
+    @dg.multi_asset(name=f"{contract.table}_overview", specs=[overview_spec(contract)])
+    def overview(workspace: WorkspaceResource) -> dg.MaterializeResult[None]:
+        """Merge the reports of what is current; what was merged before is found again."""
+        try:
+            written = write_overview(workspace.open(), contract)
+        except HashgateError as error:
+            raise dg.Failure(description=visible(str(error), 4000), allow_retries=False) from None
+        return dg.MaterializeResult(
+            metadata=overview_metadata(contract.table, written),
+            data_version=dg.DataVersion(written.overview.versions),
+        )
+
+    return overview
 
 
 def _tell_outcome(context: dg.AssetExecutionContext, outcome: RunOutcome) -> None:

@@ -11,14 +11,23 @@ import dagster as dg
 from contracts.gates import SINKS_GATE
 from contracts.selection import Selector
 from contracts.table_contract import EXTRA_COLUMN, Column, TableContract
+from platform_assets.engine.engine_specs import EngineKeys
 from platform_assets.ingest.asset_events import (
     COLUMN_SCHEMA,
+    OVERVIEW_CODE_VERSION,
     REPORT_CODE_VERSION,
     TABLE_NAME,
     TableKeys,
     code_version,
 )
 from resources.parser_identity import parser_identity
+
+FOLLOWS_REPORTS = (
+    dg.AutomationCondition.any_deps_updated().since_last_handled()
+    & ~dg.AutomationCondition.any_deps_in_progress()
+    & ~dg.AutomationCondition.in_progress()
+)
+"""When partitions were published and no further ones are on their way: one overview for all of them."""
 
 GATED = "gated"
 """The IO manager through which others read these assets."""
@@ -33,6 +42,7 @@ def table_specs(contract: TableContract, partitions: dg.PartitionsDefinition[str
         contract,
         partitions,
         f"The drops of {name} that each partition is built from, frozen in order, by digest.",
+        deps=_sources(contract),
         kinds={contract.server.format.kind},
         code_version=Selector.of(contract.sink_mode).value,
         metadata={"contract": dg.MetadataValue.path(contract.source), "drops": contract.server.path},
@@ -61,12 +71,33 @@ def table_specs(contract: TableContract, partitions: dg.PartitionsDefinition[str
         keys.report,
         contract,
         partitions,
-        f"A page for each partition of {name}: what came, what passed, what did not and why.",
+        f"A report on each partition of {name}: what came, what passed, what did not and why, and what is in it.",
         deps=[keys.validated, keys.quarantine],
         kinds={"html"},
         code_version=REPORT_CODE_VERSION,
     )
     return [selection, validated.with_io_manager_key(GATED), quarantine.with_io_manager_key(GATED), report]
+
+
+def _sources(contract: TableContract) -> list[dg.AssetKey]:
+    """What an engine writes is an asset of its own; a drop folder is none."""
+    source = contract.server.engine_source
+    return [] if source is None else [EngineKeys(source.engine).output(source.output)]
+
+
+def overview_spec(contract: TableContract) -> dg.AssetSpec:
+    """The asset over all partitions of a table; no run of a partition makes it."""
+    keys = TableKeys(contract.table)
+    return _spec(
+        keys.overview,
+        contract,
+        None,
+        f"All current versions of `{contract.table}` together: completeness, freshness, quarantine, columns and drift.",
+        deps=[keys.report],
+        kinds={"html"},
+        code_version=OVERVIEW_CODE_VERSION,
+        automation_condition=FOLLOWS_REPORTS,
+    )
 
 
 def gate_specs(contract: TableContract, partitions: dg.PartitionsDefinition[str]) -> list[dg.AssetCheckSpec]:
@@ -79,7 +110,7 @@ def gate_specs(contract: TableContract, partitions: dg.PartitionsDefinition[str]
 
 
 def _spec(
-    key: dg.AssetKey, contract: TableContract, partitions: dg.PartitionsDefinition[str], what: str, **more: Any
+    key: dg.AssetKey, contract: TableContract, partitions: dg.PartitionsDefinition[str] | None, what: str, **more: Any
 ) -> dg.AssetSpec:
     return dg.AssetSpec(
         key,

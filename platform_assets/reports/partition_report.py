@@ -1,20 +1,21 @@
 """The report of one partition version: computed from its commit, its selection and its verified files.
 
-A report is written once, beside the commit it describes, and never changed. It holds nothing that a second run could
-see otherwise; of a version that has a report nothing is read again.
+A report is written once, under the name of the commit it describes, and never changed. It holds nothing that a second
+run could see otherwise; of a version that has a report nothing is read again. Its page is drawn when somebody asks for
+it (`pages`): plots cost more than all the rest, and most partitions of a backfill nobody ever looks at.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import duckdb
-from pydantic import ValidationError
 
 from contracts.commits import Candidate, Commit, SegmentEntry
-from contracts.duckdb_syntax import literal, quoted
+from contracts.duckdb_syntax import literal
 from contracts.errors import DigestMismatchError, StoreError
+from contracts.profile_merging import merge_profiles
 from contracts.reasons import Reason
 from contracts.refs import Digest, Frozen, digest_bytes, hex_of
 from contracts.report_document import (
@@ -38,14 +39,18 @@ from contracts.report_document import (
 from contracts.segments import DropAccount, SegmentIndex
 from contracts.selection import SelectedDrop, Selection, SelectionSnapshot
 from contracts.table_contract import LINEAGE_COLUMNS, TableContract
+from platform_assets.reports.links import page_url
+from platform_assets.reports.preview import render_markdown
 from platform_assets.reports.profile import profile_table
-from platform_assets.reports.report_page import render_markdown, render_page
+from platform_assets.reports.segment_profiles import rows_query, segment_profiles
 from resources.captures import get_blob
 from resources.duckdb_session import open_session, parquet_source, run_query
 from resources.object_store import ObjectStore
 from resources.segment_places import is_remote, sources_size
 from resources.table_reader import INDEX, PublishedFiles, numbered_key, table_prefix
 from resources.workspace import Workspace
+
+DOCUMENT = "report.json"
 
 LOADED_BYTES = 16 << 20
 """Of Parquet; a partition up to this size is read once and profiled from memory."""
@@ -54,11 +59,11 @@ LOADED_BYTES = 16 << 20
 class ReportRef(Frozen):
     """Where a report lies, and a short preview of it."""
 
-    html_key: str
-    json_key: str
-    html_place: str
+    key: str
+    place: str
     """A path, or the address in a remote store."""
-    json_place: str
+    page: str
+    """The address of its page."""
     markdown: str
 
 
@@ -90,23 +95,18 @@ def write_reports(workspace: Workspace, contract: TableContract, commits: Sequen
     Raises:
         DigestMismatchError, StoreError: A file that a version rests on is not what it was.
     """
-    absent = [not _is_written(workspace, commit) for commit in commits]
-    computed = _compute(workspace, contract, [commit for commit, to_do in zip(commits, absent, strict=True) if to_do])
-    for commit, to_do in zip(commits, absent, strict=True):
-        if not to_do:
-            yield _reference(workspace, commit, _stored_report(workspace, commit))
-            continue
-        report, prefix = next(computed), report_prefix(commit)
-        page = render_page(report).encode()
-        report = report.model_copy(update={"page": digest_bytes(page)})
-        # JSON comes last: where it is, the page is, too
-        _put(workspace.store, f"{prefix}/report.html", page)
-        _put(workspace.store, f"{prefix}/report.json", report.to_bytes())
+    stored = [stored_report(workspace.store, commit) for commit in commits]
+    to_do = [commit for commit, report in zip(commits, stored, strict=True) if report is None]
+    computed = compute_reports(workspace, contract, to_do)
+    for commit, found in zip(commits, stored, strict=True):
+        report = found if found is not None else next(computed)
+        if found is None:
+            _put(workspace.store, _key(commit), report.to_bytes())
         yield _reference(workspace, commit, report)
 
 
-def _compute(workspace: Workspace, contract: TableContract, commits: Sequence[Commit]) -> Iterator[Report]:
-    """Open all versions at once, then report on one after the other."""
+def compute_reports(workspace: Workspace, contract: TableContract, commits: Sequence[Commit]) -> Iterator[Report]:
+    """Open all versions at once, then report on one after the other. Of reports, nothing is written."""
     opened = workspace.reader.open_commits(commits) if commits else []
     with open_session(store=workspace.store) as session:
         for files in opened:
@@ -134,7 +134,7 @@ def compute_report(
         quarantine_reasons=len(groups),
         quarantine=tuple(groups[:QUARANTINE_GROUPS_SHOWN]),
         gates=commit.receipts,
-        profile=_profile(session, contract, files),
+        profile=_profile(session, workspace, contract, files),
         lineage=_lineage(commit),
     )
 
@@ -264,27 +264,36 @@ def _example(  # noqa: PLR0913 - one row of the query above, by name
     )
 
 
-def _profile(session: duckdb.DuckDBPyConnection, contract: TableContract, files: PublishedFiles) -> Profile:
-    """Profile what readers see: the valid rows without those that the overlay excludes."""
+def _profile(
+    session: duckdb.DuckDBPyConnection, workspace: Workspace, contract: TableContract, files: PublishedFiles
+) -> Profile:
+    """Profile what readers see: the valid rows without those that the overlay excludes.
+
+    What fits into memory is profiled as a whole. More is profiled segment by segment, and merged.
+    """
     candidate = files.commit.candidate
     columns = {name: type_ for name, type_ in candidate.contract.table_schema if name not in LINEAGE_COLUMNS}
     if not files.valid:
         return Profile(rows=0, columns=())
-    names = ", ".join(quoted(name) for name in (*columns, "_hg_record"))
-    rows = f"SELECT {names} FROM {parquet_source(list(files.valid))} AS valid"
-    if files.overlay:
-        rows += f" ANTI JOIN {parquet_source(list(files.overlay))} AS overlay USING (_hg_source, _hg_record)"
-    loaded = sources_size(files.valid) <= LOADED_BYTES
-    run_query(
-        session,
-        f"CREATE OR REPLACE TEMP {'TABLE' if loaded else 'VIEW'} {'loaded' if loaded else 'read'} AS {rows}",
-    )
     descriptions = {column.name: _one_line(column.description) for column in contract.columns}
-    profile = profile_table(session, "loaded" if loaded else "read", columns, descriptions)
+    if sources_size(files.valid) <= LOADED_BYTES:
+        rows = rows_query(files.valid, files.overlay, columns)
+        run_query(session, f"CREATE OR REPLACE TEMP TABLE loaded AS {rows}")
+        profile = profile_table(session, "loaded", columns, descriptions)
+    else:
+        profile = merge_profiles(
+            [_described(part, descriptions) for part in segment_profiles(session, workspace.store, files, columns)]
+        )
     if profile.rows != candidate.valid_rows:
         subject = f"valid rows of {candidate.table}[{candidate.partition}]"
         raise DigestMismatchError(subject=subject, expected=str(candidate.valid_rows), observed=str(profile.rows))
     return profile
+
+
+def _described(profile: Profile, descriptions: Mapping[str, str]) -> Profile:
+    """The same with what the contract says about columns, which is no part of what is kept of a segment."""
+    columns = [c.model_copy(update={"description": descriptions.get(c.name, "")}) for c in profile.columns]
+    return profile.model_copy(update={"columns": tuple(columns)})
 
 
 def _lineage(commit: Commit) -> Lineage:
@@ -320,39 +329,43 @@ def _one_line(prose: str) -> str:
 
 
 def _put(store: ObjectStore, key: str, data: bytes) -> None:
-    """Write one of a report's two files; the one of an earlier attempt that came no further is put aside."""
+    """Write a report; what an earlier attempt left there, and is none, is put aside."""
     if not store.put_if_absent(key, data) and store.get(key) != data:
         store.put_aside(key)
         store.put_if_absent(key, data)
 
 
-def _is_written(workspace: Workspace, commit: Commit) -> bool:
-    prefix = report_prefix(commit)
-    return all(workspace.store.exists(f"{prefix}/{name}") for name in ("report.json", "report.html"))
+def _key(commit: Commit) -> str:
+    return f"{report_prefix(commit)}/{DOCUMENT}"
 
 
-def _stored_report(workspace: Workspace, commit: Commit) -> Report:
-    key = f"{report_prefix(commit)}/report.json"
+def stored_report(store: ObjectStore, commit: Commit) -> Report | None:
+    """The report that lies beside a version, if it is of that version; None when it was not written yet.
+
+    Raises:
+        StoreError: It is not what was written.
+    """
+    key = _key(commit)
     try:
-        return Report.from_bytes(_get(workspace, key))
-    except (ValueError, ValidationError) as error:
+        report = Report.from_bytes(store.get(key))
+    except KeyError:
+        return None
+    except ValueError as error:
         msg = f"{key} is not a report any more. Remove its folder: it is written again from what is published."
         raise StoreError(msg, key=key) from error
+    if report.lineage.commit != commit.digest:
+        raise DigestMismatchError(subject=key, expected=commit.digest, observed=report.lineage.commit)
+    return report
 
 
 def _reference(workspace: Workspace, commit: Commit, report: Report) -> ReportRef:
-    html, json = (f"{report_prefix(commit)}/report.{kind}" for kind in ("html", "json"))
-    store = workspace.store
-    return ReportRef(
-        html_key=html,
-        json_key=json,
-        html_place=_place(store, html),
-        json_place=_place(store, json),
-        markdown=render_markdown(report),
-    )
+    key = _key(commit)
+    table, partition, number = commit.place
+    page = page_url(table, partition, "held" if commit.is_held else number)
+    return ReportRef(key=key, place=place_of(workspace.store, key), page=page, markdown=render_markdown(report))
 
 
-def _place(store: ObjectStore, key: str) -> str:
+def place_of(store: ObjectStore, key: str) -> str:
     """Where people find it: a path on this machine, or an address."""
     return store.uri(key) if is_remote(store.url(key)) else store.url(key)
 

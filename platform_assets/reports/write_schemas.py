@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import contracts
+from contracts.authority.document_schemas import engine_schema_texts
 from contracts.document_schemas import DOCUMENTS, schema_text, written_version
 
 SCHEMAS = Path(contracts.__file__).parent / "schemas"
@@ -20,6 +21,8 @@ def main() -> None:
     SCHEMAS.mkdir(exist_ok=True)
     for name in DOCUMENTS:
         schema_path(name).write_text(schema_text(name), encoding="utf-8")
+    for file_name, text in engine_schema_texts().items():
+        (SCHEMAS / file_name).write_text(text, encoding="utf-8")
 
 
 if __name__ == "__main__":

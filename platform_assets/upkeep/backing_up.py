@@ -133,8 +133,9 @@ class _Backup:
                 for key in self._store.walk(f"tables/{table}/{kind}"):
                     if self._copy_object(key, None) and kind == "held":
                         held += self._held_candidate(f"{STORE}/{key}")
-        for key in self._store.walk("captures"):
-            self._copy_object(key, None)
+        for folder in ("captures", "engine"):
+            for key in self._store.walk(folder):
+                self._copy_object(key, None)
         return held
 
     def _held_candidate(self, name: str) -> list[Commit]:

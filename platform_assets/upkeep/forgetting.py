@@ -24,6 +24,7 @@ from contracts.segments import SegmentIndex
 from contracts.selection import CapturedDrop, Decision, Selector, choose
 from platform_assets.ingest.selecting import withdraw
 from platform_assets.reports.partition_report import report_prefix
+from platform_assets.reports.segment_profiles import profile_prefixes
 from platform_assets.upkeep.collecting import doom, lying_aside, remove_object
 from platform_assets.upkeep.expiring import forgotten_expiry, retention_of, write_expiry
 from platform_assets.upkeep.roots import BLOBS, Roots, roots_of
@@ -237,6 +238,7 @@ def _names_of(commit: Commit) -> Iterator[str]:
     candidate = commit.candidate
     yield from (name for name, _ in folders_of(candidate))
     yield report_prefix(commit)
+    yield from profile_prefixes(candidate)
     yield blob_key(candidate.snapshot)
 
 
@@ -255,6 +257,8 @@ def _leftovers(store: ObjectStore, stake: Stake, roots: Roots) -> Iterator[str]:
     # whose rows an export has only a document says: what no document names may have these
     exported = {base_name(key.rpartition("/")[0]) for key in store.walk(f"{prefix}/exports")}
     yield from (folder for folder in sorted(exported) if not roots.holds(folder))
+    for folder in (f"{prefix}/{kind}" for kind in ("profiles", "overviews")):
+        yield from (f"{folder}/{name}" for name in store.keys(folder) if not roots.holds(f"{folder}/{name}"))
     for partition in stake.partitions:
         folder = f"{prefix}/reports/{partition}"
         yield from (f"{folder}/{name}" for name in store.keys(folder) if not roots.holds(f"{folder}/{name}"))

@@ -15,6 +15,8 @@ from contracts.commits import Commit
 from contracts.errors import HashgateError
 from contracts.refs import Digest
 from platform_assets.reports.partition_report import report_prefix
+from platform_assets.reports.segment_profiles import profile_prefixes
+from platform_assets.reports.table_overview import newest_held, overview_prefix, versions_digest
 from platform_assets.upkeep.expiring import kept_selections, kept_versions
 from platform_assets.upkeep.table_documents import Snapshots, TableDocuments
 from resources.captures import blob_key
@@ -22,12 +24,13 @@ from resources.expirations import Expirations
 from resources.table_reader import folders_of
 
 BLOBS, TABLES, DAMAGED = "blobs", "tables", "damaged"
-FOLDERS = ("segments", "exports", "reports")
+FOLDERS = ("segments", "exports", "reports", "profiles", "overviews")
 """The kinds of folders below a table's that documents name."""
 
 _BLOB = re.compile(r"blobs/[0-9a-f]{2}/[0-9a-f]{2}/[0-9a-f]{64}")
 _FOLDER = re.compile(
-    r"tables/(?P<table>[^/]+)/((segments|exports)/[0-9a-f]{64}/[0-9a-f]{64}|reports/.+/(held|[0-9]+)-[0-9a-f]{12})"
+    r"tables/(?P<table>[^/]+)/((segments|exports)/[0-9a-f]{64}/[0-9a-f]{64}|reports/.+/(held|[0-9]+)-[0-9a-f]{12}"
+    r"|(profiles|overviews)/[0-9a-f]{64})"
 )
 _ASIDE = re.compile(r"damaged/[^/]+")
 
@@ -37,7 +40,8 @@ class Roots:
     """Names of objects that something names."""
 
     names: set[str] = field(default_factory=set)
-    """Folders of segments, of exports and of reports, and blobs; each by the key it has when there is one copy."""
+    """Folders of segments, exports, reports, profiles and overviews, and blobs; each by the key it has when there is
+    one copy."""
     problems: list[str] = field(default_factory=list)
     """Documents that cannot be read, in words."""
     unsure_tables: set[str] = field(default_factory=set)
@@ -73,6 +77,7 @@ def _add_table(roots: Roots, documents: TableDocuments, expirations: Expirations
     table = documents.table
     for commit in (*kept_versions(documents, expirations), *documents.held):
         _add_candidate(roots, commit, snapshots)
+    roots.names.add(_overview(documents, expirations))
     for selection in kept_selections(documents, expirations):
         _add_snapshot(roots, selection.snapshot, snapshots)
     roots.names |= {
@@ -82,10 +87,16 @@ def _add_table(roots: Roots, documents: TableDocuments, expirations: Expirations
     }
 
 
+def _overview(documents: TableDocuments, expirations: Expirations) -> str:
+    """Where the overview of what is current lies; earlier ones are computed again if anybody asks."""
+    heads = {key: head for key, head in documents.heads.items() if head.place not in expirations.versions}
+    return overview_prefix(documents.table, versions_digest(heads, newest_held(documents.heads, documents.held)))
+
+
 def _add_candidate(roots: Roots, commit: Commit, snapshots: Snapshots) -> None:
     candidate = commit.candidate
     roots.names |= {name for name, _ in folders_of(candidate)}
-    roots.names.add(report_prefix(commit))
+    roots.names |= {report_prefix(commit), *profile_prefixes(candidate)}
     if candidate.origin == "drops":
         _add_snapshot(roots, candidate.snapshot, snapshots)
 

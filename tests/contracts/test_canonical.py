@@ -93,7 +93,9 @@ def test_what_json_has_no_word_for(value: Any, error: type[Exception], message: 
         canonical_bytes(value)
 
 
-@pytest.mark.parametrize("text", ['{"a":1,"a":2}', '{"x":{"a":1,"a":2}}', "NaN", "[Infinity]", "-Infinity", "{", ""])
+@pytest.mark.parametrize(
+    "text", ['{"a":1,"a":2}', '{"x":{"a":1,"a":2}}', "NaN", "[Infinity]", "-Infinity", "{", "", "[" * 100_000]
+)
 def test_json_is_read_strictly(text: str) -> None:
     with pytest.raises(ValueError, match=r".+"):
         parse_json(text)

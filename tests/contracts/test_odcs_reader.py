@@ -31,9 +31,11 @@ from contracts.sinks import Sink
 from contracts.table_contract import (
     Cadence,
     CsvFormat,
+    EngineSource,
     Freshness,
     JsonLinesFormat,
     ParquetFormat,
+    Partitioning,
     RowRule,
     SetRule,
     Severity,
@@ -1018,6 +1020,75 @@ def test_a_value_in_a_wrong_place_is_a_problem_and_never_an_exception(where: lis
     assert all(one.problem and one.fix for one in found)
     if not found:
         assert parse_contract(data, source="t").table_schema
+
+
+# --- over an engine's output -----------------------------------------------------------------------------------------
+
+
+def over_an_engine(contract: Document) -> None:
+    contract["servers"] = [{"server": "cards", "type": "custom", "format": "parquet"}]
+    output = {"engine": "cards", "output": "transactions"}
+    contract["customProperties"] = [{"property": "engineOutput", "value": output}]
+
+
+def engine_and(change: Callable[[Document], object]) -> Callable[[Document], object]:
+    def both(contract: Document) -> None:
+        over_an_engine(contract)
+        change(contract)
+
+    return both
+
+
+def test_an_output_of_an_engine_takes_the_place_of_a_drop_folder() -> None:
+    contract = parsed(over_an_engine)
+    assert contract.server.engine_source == EngineSource(engine="cards", output="transactions")
+    assert contract.server.path == "engine/cards/transactions"
+    assert contract.server.format == ParquetFormat()
+    assert contract.partitioning == Partitioning.by_run()
+
+
+def test_another_output_is_another_contract() -> None:
+    other = parsed(engine_and(lambda c: c["customProperties"][0]["value"].update(output="cases")))
+    assert other.digest != parsed(over_an_engine).digest
+
+
+def test_a_drop_folder_is_no_output_of_an_engine() -> None:
+    assert parsed().server.engine_source is None
+
+
+OVER_AN_ENGINE: dict[str, tuple[Callable[[Document], object], str]] = {
+    "a path": (
+        lambda c: c["servers"][0].update(path="x/*.parquet"),
+        "the engine's catalogue says where its outputs lie",
+    ),
+    "a folder": (lambda c: c["servers"][0].update(type="local"), "an engine's output is no folder of drops"),
+    "no format": (lambda c: c["servers"][0].pop("format"), "format is missing"),
+    "no output": (lambda c: c["customProperties"][0]["value"].pop("output"), "output is missing"),
+    "something more": (lambda c: c["customProperties"][0]["value"].update(run="newest"), "this key is not known"),
+    "a calendar": (
+        lambda c: c["customProperties"].append(SMALLEST["customProperties"][0]),
+        "an engine's output is partitioned by its runs",
+    ),
+    "a latency": (
+        lambda c: c.update(slaProperties=[{"property": "latency", "value": 1, "unit": "d"}]),
+        "runs of an engine have no latency",
+    ),
+    "a frequency": (
+        lambda c: c.update(slaProperties=[{"property": "frequency", "value": 1, "unit": "d"}]),
+        "runs of an engine have no frequency",
+    ),
+}
+
+
+@pytest.mark.parametrize(("change", "problem"), OVER_AN_ENGINE.values(), ids=OVER_AN_ENGINE.keys())
+def test_what_makes_no_sense_over_an_engine_is_refused(change: Callable[[Document], object], problem: str) -> None:
+    found = problems(engine_and(change))
+    assert any(problem in one.problem and one.fix for one in found), found
+
+
+def test_runs_are_no_cadence_that_a_folder_could_have() -> None:
+    (found,) = problems(partitioning(cadence="run"))
+    assert "'run' is not known here" in found.problem
 
 
 # --- the documentation -----------------------------------------------------------------------------------------------

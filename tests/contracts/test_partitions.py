@@ -14,9 +14,11 @@ from hypothesis import strategies as st
 
 from contracts.errors import UsageError
 from contracts.partitions import (
+    GROUPS,
     WEEK_DAY_OFFSET,
     NoKey,
     NoKeyReason,
+    check_key,
     current_key,
     is_key,
     keys_between,
@@ -92,7 +94,7 @@ def test_keys_and_windows_are_dagsters(zone: str, cadence: Cadence, start: str, 
 
 @given(
     zone=st.sampled_from(ZONES),
-    cadence=st.sampled_from(list(Cadence)),
+    cadence=st.sampled_from(sorted(GROUPS)),
     now=st.datetimes(dt.datetime(2013, 1, 29), dt.datetime(2013, 12, 31), timezones=st.just(dt.UTC)),
 )
 def test_the_running_period_is_the_last_one_and_dagsters(zone: str, cadence: Cadence, now: dt.datetime) -> None:
@@ -326,3 +328,41 @@ def test_hours_need_a_zone_whose_clocks_change_by_whole_hours() -> None:
     assert "less than an hour" in str(zone_problem(Cadence.HOURLY, "Australia/Lord_Howe"))
     assert zone_problem(Cadence.DAILY, "Australia/Lord_Howe") is None
     assert zone_problem(Cadence.HOURLY, "Asia/Kolkata") is None
+
+
+# --- runs of an engine ---
+
+RUN, OTHER = "0f" * 16, "a0" * 16
+
+
+def test_a_run_s_id_is_a_key_and_nothing_else_is() -> None:
+    runs = Partitioning.by_run()
+    check_key(runs, RUN)
+    assert is_key(RUN, runs)
+    for text in ("2013-01-01", RUN[:-1], RUN + "0", RUN.upper(), "../" + RUN, ""):
+        assert not is_key(text, runs)
+        with pytest.raises(UsageError, match="is no partition here: they are runs"):
+            check_key(runs, text)
+
+
+def test_runs_have_no_calendar() -> None:
+    runs = Partitioning.by_run()
+    assert current_key(runs, dt.datetime.now(dt.UTC)) is None
+    with pytest.raises(UsageError, match="no period of time"):
+        window_of(runs, RUN)
+    with pytest.raises(UsageError, match="they are runs"):
+        window_of(runs, "2013-01-01")
+
+
+def test_nothing_lies_between_two_runs() -> None:
+    runs = Partitioning.by_run()
+    assert keys_between(runs, RUN, RUN) == [RUN]
+    assert keys_between(runs, OTHER, RUN) == [RUN, OTHER]
+    with pytest.raises(UsageError):
+        keys_between(runs, RUN, "2013-01-01")
+
+
+def test_no_file_name_is_a_run_s() -> None:
+    (found,) = partition_keys_of([RUN], Partitioning.by_run(), now=dt.datetime.now(dt.UTC))
+    assert isinstance(found, NoKey)
+    assert "partitions of this table are runs of an engine" in found.message

@@ -93,7 +93,7 @@ def page(browser: Browser, servers: Servers) -> Iterator[Page]:
     asked: set[str] = set()
 
     def remember(request: Request) -> None:
-        if not request.url.startswith((f"{servers.url}/", "data:", "blob:", "file:")):
+        if not request.url.startswith((f"{servers.url}/", f"http://{servers.reports}/", "data:", "blob:")):
             asked.add(request.url)
 
     page = context.new_page()

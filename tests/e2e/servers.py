@@ -42,8 +42,10 @@ class Servers:
     def __init__(self, home: Path, contracts: Path = ROOT / "contracts" / "odcs") -> None:
         """Take a home with its drop folder; nothing is started yet."""
         self.settings = Settings(home=home, drops=home / "drops", contracts=(contracts,))
-        with socket.create_server(("127.0.0.1", 0)) as free:
+        with socket.create_server(("127.0.0.1", 0)) as free, socket.create_server(("127.0.0.1", 0)) as another:
             self.url = f"http://127.0.0.1:{free.getsockname()[1]}"
+            self.reports = f"127.0.0.1:{another.getsockname()[1]}"
+            """Where links to reports lead."""
         self._log = home / "servers.log"
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -161,6 +163,7 @@ class Servers:
             "HASHGATE_HOME": str(self.settings.home),
             "HASHGATE_CONTRACTS": os.pathsep.join(map(str, self.settings.contracts)),
             "HASHGATE_WEBSERVER": self.url.removeprefix("http://"),
+            "HASHGATE_REPORTS": self.reports,
             "DAGSTER_HOME": str(self.settings.dagster_home),
             "DAGSTER_DISABLE_TELEMETRY": "yes",
         }

@@ -7,14 +7,19 @@ Pictures for the documentation are taken on the way: HASHGATE_SCREENSHOTS=docs/i
 from __future__ import annotations
 
 import re
+import threading
 from collections.abc import Iterator
-from typing import Any
+from contextlib import contextmanager
+from typing import Any, Literal
 
 import pytest
 from playwright.sync_api import Locator, Page, expect
 
 from contracts.errors import NotPublishedError
 from contracts.gates import GATES
+from platform_assets.reports.report_server import ReportServer, ReportSite
+from resources.service_access import ServiceAccess
+from resources.workspace import Workspace
 from tests.e2e.conftest import HELD, SEEDED, Drop, Picture
 from tests.e2e.servers import Servers
 
@@ -23,8 +28,12 @@ LINEAGE = {
     ("selection", "quarantine"),
     ("validated", "report"),
     ("quarantine", "report"),
+    ("report", "overview"),
     ("validated", "carrier_delays"),
 }
+
+SCREENS: tuple[tuple[int, Literal["light", "dark"]], ...] = ((1200, "light"), (390, "dark"))
+"""A desk and a phone: width and colours."""
 
 _BOXES = """() => [...document.querySelectorAll('foreignObject')].map(box => ({
     name: box.firstElementChild.innerText.split('\\n')[0], x: box.x.baseVal.value, y: box.y.baseVal.value,
@@ -33,7 +42,7 @@ _ARROWS = """() => [...document.querySelectorAll('path[marker-end]')].map(path =
 
 _REPORT = """query ($day: String!) { assetNodeOrError(assetKey: { path: ["flights", "report"] }) {
     ... on AssetNode { latestMaterializationByPartition(partitions: [$day]) {
-        metadataEntries { label ... on PathMetadataEntry { path } } } } } }"""
+        metadataEntries { label ... on UrlMetadataEntry { url } } } } } }"""
 _RUNS_OF_SENSOR = """{ runsOrError(filter: { tags: [{ key: "dagster/sensor_name", value: "flights_drops" }] }) {
     ... on Runs { results { tags { key value } } } } }"""
 _BACKFILL = """mutation ($days: [String!]!, $assets: [AssetKeyInput!]!) {
@@ -46,6 +55,7 @@ _STALENESS = """query ($day: String!, $name: String!) { assetNodeOrError(assetKe
 
 
 def test_the_lineage_graph_shows_how_the_assets_follow_from_each_other(page: Page, picture: Picture) -> None:
+    page.set_viewport_size({"width": 2000, "height": 1100})  # farther away, Dagster leaves the details out
     page.goto("/asset-groups")
     for name in {name for edge in LINEAGE for name in edge}:
         page.locator("foreignObject", has_text=name).first.wait_for()
@@ -148,15 +158,55 @@ def test_a_backfill_over_a_range_publishes_every_partition_of_it(page: Page, ser
 
 
 def test_a_partition_has_a_report_of_its_own(page: Page, servers: Servers, picture: Picture) -> None:
+    """The link in Dagster opens: a page in light and dark, on a phone, that asks for nothing."""
     day = SEEDED[0]
-    path = report_of(servers, day)
+    with reports_of(servers) as url:
+        address = page_of(servers, day)
+        assert address == f"{url}/flights/{day}/1/"
+        page.goto(f"/assets/flights/report?view=partitions&partition={day}")
+        expect(page.locator(f"a[href='{address}']").first).to_be_visible()
+        for width, scheme in SCREENS:
+            page.set_viewport_size({"width": width, "height": 900})
+            page.emulate_media(color_scheme=scheme)
+            page.goto(address)
+            expect(page.get_by_text("origin_is_in_new_york_city").first).to_be_visible()
+            expect(page.get_by_role("img", name="Valid rows and share of quarantined records")).to_be_visible()
+            for gate in GATES:
+                expect(page.get_by_text(gate).first).to_be_visible()
+            assert page.evaluate("document.documentElement.scrollWidth") <= width, "the page is wider than the screen"
+            picture(page, "report" if scheme == "light" else "report-on-a-phone")
 
-    page.goto(f"file://{path}")
-    expect(page.get_by_text(day).first).to_be_visible()
-    expect(page.get_by_text("origin_is_in_new_york_city").first).to_be_visible()
-    for gate in GATES:
-        expect(page.get_by_text(gate).first).to_be_visible()
-    picture(page, "report")
+
+def test_a_table_has_an_overview(page: Page, servers: Servers, picture: Picture) -> None:
+    with reports_of(servers) as url:
+        for width, scheme in SCREENS:
+            page.set_viewport_size({"width": width, "height": 900})
+            page.emulate_media(color_scheme=scheme)
+            page.goto(f"{url}/flights/")
+            expect(page.get_by_role("img", name="Calendar of valid rows")).to_be_visible()
+            expect(page.get_by_role("heading", name="Drift")).to_be_visible()
+            assert page.evaluate("document.documentElement.scrollWidth") <= width, "the page is wider than the screen"
+            picture(page, "overview" if scheme == "light" else "overview-on-a-phone")
+        page.keyboard.press("Tab")
+        expect(page.get_by_role("link", name="To the content")).to_be_focused()
+        page.get_by_role("link", name=SEEDED[1]).click()
+        expect(page.get_by_role("heading", level=1)).to_contain_text(SEEDED[1])
+        page.get_by_role("link", name="Before:").click()
+        expect(page.get_by_role("heading", level=1)).to_contain_text(SEEDED[0])
+
+
+@contextmanager
+def reports_of(servers: Servers) -> Iterator[str]:
+    """The pages of that home, served where its links lead."""
+    site = ReportSite(lambda: Workspace(servers.settings))
+    with ReportServer(ServiceAccess.of(servers.reports, {}), site) as server:
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
+        thread.start()
+        try:
+            yield server.url
+        finally:
+            server.shutdown()
+            thread.join()
 
 
 def drawn_edges(page: Page) -> Iterator[tuple[str, str]]:
@@ -217,7 +267,8 @@ def backfill_status(servers: Servers, backfill: str) -> str:
     return str(servers.graphql(_BACKFILL_STATUS, id=backfill)["partitionBackfillOrError"]["status"])
 
 
-def report_of(servers: Servers, day: str) -> str:
+def page_of(servers: Servers, day: str) -> str:
+    """The address of a report's page, as Dagster has it."""
     (event,) = servers.graphql(_REPORT, day=day)["assetNodeOrError"]["latestMaterializationByPartition"]
-    (path,) = (entry["path"] for entry in event["metadataEntries"] if entry["label"] == "report")
-    return str(path)
+    (url,) = (entry["url"] for entry in event["metadataEntries"] if entry["label"] == "page")
+    return str(url)

@@ -21,6 +21,7 @@ EDGES = {
     "flights/validated": {"flights/selection"},
     "flights/quarantine": {"flights/selection"},
     "flights/report": {"flights/validated", "flights/quarantine"},
+    "flights/overview": {"flights/report"},
     "carrier_delays": {"flights/validated"},
 }
 KINDS = {
@@ -28,6 +29,7 @@ KINDS = {
     "flights/validated": {"parquet", "duckdb"},
     "flights/quarantine": {"parquet", "duckdb"},
     "flights/report": {"html"},
+    "flights/overview": {"html"},
     "carrier_delays": {"parquet", "duckdb"},
 }
 
@@ -55,6 +57,10 @@ def test_every_asset_says_what_it_is(loaded: dg.Definitions, asset: str) -> None
     assert spec.group_name == "aviation"
     assert spec.code_version
     assert spec.kinds == KINDS[asset]
+    if asset == "flights/overview":
+        assert spec.partitions_def is None
+        assert spec.automation_condition is not None
+        return
     assert isinstance(spec.partitions_def, dg.TimeWindowPartitionsDefinition)
     assert spec.backfill_policy == dg.BackfillPolicy.single_run()
 

@@ -8,10 +8,12 @@ from pathlib import Path
 
 import dagster as dg
 import pytest
+from dagster._core.definitions.asset_daemon_cursor import AssetDaemonCursor
 from dagster._core.definitions.data_version import CachingStaleStatusResolver
 from dagster._core.loader import LoadingContextForTest
 
 from contracts.gates import GATES
+from contracts.overview_document import Overview
 from platform_assets.ingest.asset_events import inert, visible
 from platform_assets.ingest.table_assets import FINGERPRINT_TAG
 from tests.dagster_home import HALF_BAD, DagsterHome, failure_of
@@ -58,6 +60,60 @@ def test_one_partition_is_recorded_once_with_what_it_is(orders: DagsterHome) -> 
     assert selection.metadata["snapshot"].value == head.candidate.snapshot
     assert selection.metadata["drops"].value.records[0].data["path"] == f"orders/orders-{DAYS[0]}.csv"
     assert Path(str(orders.latest("orders/report", DAYS[0]).metadata["report"].value)).is_file()
+
+
+def test_a_report_has_a_link_and_says_how_else_to_see_it(orders: DagsterHome) -> None:
+    orders.installation.drop(DAYS[0])
+    orders.run(DAYS[0])
+    told = orders.latest("orders/report", DAYS[0]).metadata
+    assert told["page"] == dg.MetadataValue.url(f"http://127.0.0.1:3070/orders/{DAYS[0]}/1/")
+    assert told["page_command"].value == f"hashgate report orders {DAYS[0]} --open"
+    assert isinstance(told["summary"], dg.MarkdownMetadataValue)
+
+
+def overview_of(orders: DagsterHome) -> dg.ExecuteInProcessResult:
+    job = orders.definitions.resolve_implicit_global_asset_job_def()
+    quiet = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
+    selection = [dg.AssetKey(["orders", "overview"])]
+    return job.execute_in_process(
+        instance=orders.instance, asset_selection=selection, run_config=quiet, raise_on_error=False
+    )
+
+
+def test_the_overview_is_of_all_partitions(three_days: DagsterHome) -> None:
+    three_days.run(DAYS[0], DAYS[2])
+    assert overview_of(three_days).success
+    event = three_days.instance.get_latest_materialization_event(dg.AssetKey(["orders", "overview"]))
+    assert event is not None
+    assert event.asset_materialization is not None
+    told = event.asset_materialization.metadata
+    assert (told["partitions"].value, told["held"].value, told["missing"].value) == (2, 1, 0)
+    assert told["dagster/row_count"].value == 4
+    assert told["page"] == dg.MetadataValue.url("http://127.0.0.1:3070/orders/")
+    stored = Overview.from_bytes(Path(str(told["overview"].value)).read_bytes())
+    assert event.asset_materialization.tags is not None
+    assert event.asset_materialization.tags["dagster/data_version"] == stored.versions
+
+
+def test_the_overview_follows_when_reports_came_and_not_again(orders: DagsterHome) -> None:
+    key = dg.AssetKey(["orders", "overview"])
+
+    def asked(cursor: AssetDaemonCursor | None) -> tuple[int, AssetDaemonCursor]:
+        found = dg.evaluate_automation_conditions(defs=orders.definitions, instance=orders.instance, cursor=cursor)
+        return found.get_num_requested(key), found.cursor
+
+    nothing, cursor = asked(None)
+    orders.installation.drop(DAYS[0])
+    orders.run(DAYS[0])
+    requested, cursor = asked(cursor)
+    again, _ = asked(cursor)
+    assert (nothing, requested, again) == (0, 1, 0)
+
+
+def test_an_overview_of_nothing_says_what_to_do(orders: DagsterHome) -> None:
+    result = overview_of(orders)
+    assert not result.success
+    assert "there is nothing to show. Run `hashgate ingest orders`." in failure_of(result)
 
 
 def test_every_gate_is_seen_passed_for_its_partition(orders: DagsterHome) -> None:

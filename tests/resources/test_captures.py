@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import datetime as dt
+import hashlib
+import io
 import os
 from pathlib import Path
 
@@ -17,9 +19,11 @@ from resources import captures
 from resources.captures import (
     CaptureLog,
     DropChangedError,
+    StatedDigestError,
     WithdrawnError,
     blob_key,
     capture_file,
+    capture_stream,
     check_blob,
     find_blob,
     get_blob,
@@ -281,3 +285,37 @@ def test_batches_hold_what_their_digest_says(store: LocalObjectStore) -> None:
     stored = CaptureBatch.from_bytes(store.get("captures/t/00000001.json"))
     assert stored == batch
     assert Digest(stored.digest) == batch.digest
+
+
+# --- content with a digest stated before ---
+
+
+def taken(store: ObjectStore, content: bytes, sha256: str, withdrawn: frozenset[Digest] = frozenset()) -> BlobRef:
+    source = io.BytesIO(content)
+    ref, key = capture_stream(store, "run/a", source, sha256=sha256, doomed=(), withdrawn=withdrawn)
+    assert store.get(key) == content
+    return ref
+
+
+@pytest.mark.parametrize("content", [b"", b"x", b"x" * 9_000_000], ids=["nothing", "a byte", "more than a chunk"])
+def test_content_that_is_what_was_stated_is_a_blob(any_store: ObjectStore, content: bytes) -> None:
+    ref = taken(any_store, content, hashlib.sha256(content).hexdigest())
+    assert ref == BlobRef(digest=digest_bytes(content), size_bytes=len(content))
+    assert taken(any_store, content, hashlib.sha256(content).hexdigest()) == ref, "having it already is the same"
+
+
+def test_content_that_is_not_what_was_stated_is_not_taken(store: LocalObjectStore) -> None:
+    stated = hashlib.sha256(b"what the gates saw").hexdigest()
+    with pytest.raises(StatedDigestError) as refused:
+        taken(store, b"something else", stated)
+    assert refused.value.evidence["expected"] == stated
+    assert refused.value.evidence["observed"] == hashlib.sha256(b"something else").hexdigest()
+    assert list(store.walk("")) == []
+    assert list(store.scratch.iterdir()) == []
+
+
+def test_withdrawn_content_is_not_taken_however_it_comes(store: LocalObjectStore) -> None:
+    withdrawn = frozenset({digest_bytes(b"x")})
+    with pytest.raises(WithdrawnError):
+        taken(store, b"x", hashlib.sha256(b"x").hexdigest(), withdrawn)
+    assert list(store.walk("")) == []

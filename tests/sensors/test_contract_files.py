@@ -10,6 +10,7 @@ import pytest
 from contracts.errors import ConfigurationError
 from resources.dagster_resources import WorkspaceResource
 from sensors.contract_files import contract_digests, contract_sensor, differences, reload_definitions
+from tests.engine_home import GATES, EngineHome
 from tests.installation import CONTRACT, Installation
 
 
@@ -39,6 +40,17 @@ def test_what_came_went_and_changed_is_said_with_what_to_do(orders: Installation
         "gone.odcs.yaml is gone, orders.odcs.yaml changed, returns.odcs.yaml is new. "
         "Press `Reload definitions`, or set HASHGATE_WEBSERVER to the webserver's host:port."
     )
+
+
+def test_an_engine_that_came_or_changed_is_said(orders: Installation, monkeypatch: pytest.MonkeyPatch) -> None:
+    engine = EngineHome(orders.home, monkeypatch)
+    monkeypatch.setenv("HASHGATE_CONTRACTS", str(orders.contracts))
+    sensor = contract_sensor([orders.contracts], [engine.engines])
+    assert said(sensor) == "3 contract files, as loaded."
+    engine.write_policy(timeout_s=9)  # read when a run needs it: no asset is made of it
+    assert said(sensor) == "3 contract files, as loaded."
+    (engine.folder / "gates.yaml").write_text(GATES.replace("law:", "description: new\n    law:"))
+    assert said(sensor).startswith("gates.yaml changed. Press `Reload definitions`")
 
 
 def test_a_webserver_that_does_not_answer_is_said(orders: Installation, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -16,7 +16,7 @@ from resources.publisher import Outcome
 from tests.damaging import remove, replace
 from tests.faults.homes import DAY, TABLE, Home, Place
 from tests.servers.s3 import S3Server
-from tests.tamper.published import CURRENT, ROWS, Published, build, by_query, publish_all
+from tests.tamper.published import CURRENT, Published, build, by_query, publish_all
 
 pytestmark = pytest.mark.embedded
 
@@ -31,7 +31,6 @@ KINDS = (
     "tables/orders/exports/.*/index.json",
     "tables/orders/exports/.*/orders.csv",
     "tables/orders/held/",
-    "tables/orders/reports/.*/report.html",
     "tables/orders/reports/.*/report.json",
     "tables/orders/segments/.*/index.json",
     "tables/orders/segments/.*/valid.parquet",
@@ -145,20 +144,21 @@ def test_a_damaged_segment_in_a_bucket_is_put_aside_and_the_same_drop_heals_it(
 ) -> None:
     home = Home(tmp_path_factory.mktemp("healed"), place=PatientPlace(moto, f"tamper/{uuid4().hex}"))
     home.found()
-    home.drop(CURRENT)
+    own = CURRENT.replace("pen", "quill")  # not what another test read: a verified block may come from memory
+    home.drop(own)
     assert build(home) is Outcome.PUBLISHED
     published = Published(home, {}, home.workspace.contracts)
     store = home.workspace.store
     (folder, _) = head_files(published)
     key = f"{folder}/valid.parquet"
     replace(store, key, flipped(store.get(key), 40))
-    with pytest.raises(HashgateError, match="block 0 of"):
+    with pytest.raises(HashgateError, match="hashgate verify orders|block 0 of"):
         by_query(home.workspace)
     done = published.verified(put_aside=True)
     assert (done.moved, done.sound) == ([folder], False)
     assert store.keys(folder) == []
 
-    home.drop(CURRENT)
+    home.drop(own)
     assert build(home) is Outcome.REUSED
-    assert by_query(home.workspace) == ROWS
+    assert by_query(home.workspace) == [(1, "quill"), (3, "cap")]
     assert published.verified().sound

@@ -12,7 +12,9 @@ from contracts.errors import DigestMismatchError, HashgateError, StoreError
 from contracts.refs import hex_of
 from platform_assets.evidence.corruptions import Concern, Depth
 from platform_assets.evidence.verifying import verify
+from platform_assets.reports import partition_report
 from platform_assets.reports.partition_report import write_report
+from platform_assets.reports.table_overview import write_overview
 from resources.publisher import Outcome
 from tests.faults.homes import DAY, TABLE, Home
 from tests.tamper.published import Rows, build, read_rows
@@ -160,14 +162,52 @@ def test_frozen_inputs_are_written_down_again(damage: Callable[[Path], None], ho
 def test_a_damaged_report_is_drawn_again(home: Home) -> None:
     head = home.workspace.reader.head(TABLE, DAY)
     assert head is not None
-    page = Path(write_report(home.workspace, home.contract, head).html_place)
-    content = page.read_bytes()
-    flip(page)
-    assert findings(home, put_aside=True) == {key_of(home, page): Concern.EVIDENCE}
-    assert not page.exists()
+    report = Path(write_report(home.workspace, home.contract, head).place)
+    content = report.read_bytes()
+    flip(report)
+    assert findings(home, put_aside=True) == {key_of(home, report): Concern.EVIDENCE}
+    assert not report.exists()
     write_report(home.workspace, home.contract, head)
-    assert page.read_bytes() == content
+    assert report.read_bytes() == content
     assert findings(home) == {}
+
+
+def test_a_damaged_overview_is_computed_again(home: Home) -> None:
+    overview = Path(write_overview(home.workspace, home.contract).place)
+    content = overview.read_bytes()
+    assert findings(home) == {}
+    flip(overview)
+    assert findings(home, put_aside=True) == {key_of(home, overview): Concern.EVIDENCE}
+    assert not overview.exists()
+    assert Path(write_overview(home.workspace, home.contract).place).read_bytes() == content
+    assert findings(home) == {}
+
+
+def test_a_damaged_profile_of_a_segment_is_computed_again(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(partition_report, "LOADED_BYTES", 0)
+    head = home.workspace.reader.head(TABLE, DAY)
+    assert head is not None
+    report = Path(write_report(home.workspace, home.contract, head).place)
+    profile, content = only(home, "tables/*/profiles/*/profile.json"), report.read_bytes()
+    flip(profile)
+    assert findings(home, put_aside=True) == {key_of(home, profile): Concern.EVIDENCE}
+    report.unlink()
+    write_report(home.workspace, home.contract, head)
+    assert report.read_bytes() == content
+    assert findings(home) == {}
+
+
+@pytest.mark.parametrize("kind", ["overviews", "profiles"])
+def test_what_stands_under_the_name_of_another_is_found(home: Home, kind: str) -> None:
+    if kind == "overviews":
+        key = key_of(home, Path(write_overview(home.workspace, home.contract).place))
+        other = f"tables/{TABLE}/overviews/{'0' * 64}/overview.json"
+        home.workspace.store.put_if_absent(other, home.workspace.store.get(key))
+        assert findings(home) == {other: Concern.EVIDENCE}
+    else:
+        stray = f"tables/{TABLE}/profiles/notes.txt"
+        home.workspace.store.put_if_absent(stray, b"mine")
+        assert findings(home) == {stray: Concern.STRAY}
 
 
 def test_verifying_changes_nothing_unless_it_is_asked_to(home: Home) -> None:

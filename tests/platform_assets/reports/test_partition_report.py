@@ -11,14 +11,16 @@ from contracts.commits import Commit
 from contracts.errors import DigestMismatchError, StoreError
 from contracts.report_document import Report
 from contracts.table_contract import Column
+from platform_assets.reports import partition_report
 from platform_assets.reports.partition_report import report_prefix, write_report, write_reports
+from platform_assets.reports.report_page import render_page
 from resources.publisher import Outcome
 from resources.table_reader import segment_prefix
 from tests.sales import DAY, HEADER, SALES, SalesHome, row
 
 
 def reported(sales: SalesHome, commit: Commit) -> Report:
-    return Report.from_bytes(Path(write_report(sales.workspace, sales.contract, commit).json_place).read_bytes())
+    return Report.from_bytes(Path(write_report(sales.workspace, sales.contract, commit).place).read_bytes())
 
 
 def state_of(folder: Path) -> dict[str, tuple[int, bytes]]:
@@ -124,11 +126,11 @@ def test_a_held_candidate_is_reported_and_says_so(sales: SalesHome) -> None:
     result = sales.ingest()
     assert result.outcome is Outcome.HELD
     ref = write_report(sales.workspace, sales.contract, result.commit)
-    report = Report.from_bytes(Path(ref.json_place).read_bytes())
+    report = Report.from_bytes(Path(ref.place).read_bytes())
     assert (report.state, report.version) == ("held", None)
     assert [g.gate for g in report.gates_not_passed] == ["quality"]
-    assert "/held-" in ref.json_key
-    page = Path(ref.html_place).read_text()
+    assert "/held-" in ref.key
+    page = render_page(report)
     assert (
         page.index("HELD") < page.index("Why it is held") < page.index("quarantine budget") < page.index("What came in")
     )
@@ -167,7 +169,7 @@ def test_a_second_call_writes_nothing_and_opens_no_table(sales: SalesHome) -> No
     sales.drop(HEADER + row(1))
     commit = sales.ingest().commit
     first = write_report(sales.workspace, sales.contract, commit)
-    folder = Path(first.html_place).parent
+    folder = Path(first.place).parent
     before = state_of(folder)
     shutil.rmtree(sales.workspace.store.path("tables/sales/segments"))
     assert write_report(sales.workspace, sales.contract, commit) == first
@@ -182,21 +184,66 @@ def test_two_runs_give_the_same_bytes(sales: SalesHome) -> None:
     )
     commit = sales.ingest().commit
     ref = write_report(sales.workspace, sales.contract, commit)
-    before = [content for _, content in state_of(Path(ref.html_place).parent).values()]
-    shutil.rmtree(Path(ref.html_place).parent)
+    before = [content for _, content in state_of(Path(ref.place).parent).values()]
+    shutil.rmtree(Path(ref.place).parent)
     again = write_report(sales.workspace, sales.contract, commit)
     assert again == ref
-    assert [content for _, content in state_of(Path(ref.html_place).parent).values()] == before
+    assert [content for _, content in state_of(Path(ref.place).parent).values()] == before
 
 
-def test_a_run_killed_between_page_and_document_is_completed(sales: SalesHome) -> None:
+def test_a_report_that_was_lost_is_written_again(sales: SalesHome) -> None:
     sales.drop(HEADER + row(1))
     commit = sales.ingest().commit
     ref = write_report(sales.workspace, sales.contract, commit)
-    before = state_of(Path(ref.html_place).parent)
-    Path(ref.json_place).unlink()
+    before = Path(ref.place).read_bytes()
+    Path(ref.place).unlink()
     assert write_report(sales.workspace, sales.contract, commit) == ref
-    assert {k: v[1] for k, v in state_of(Path(ref.html_place).parent).items()} == {k: v[1] for k, v in before.items()}
+    assert Path(ref.place).read_bytes() == before
+
+
+def test_of_a_report_nothing_but_the_document_is_kept(sales: SalesHome) -> None:
+    sales.drop(HEADER + row(1))
+    ref = write_report(sales.workspace, sales.contract, sales.ingest().commit)
+    assert [path.name for path in Path(ref.place).parent.iterdir()] == ["report.json"]
+
+
+def test_the_report_of_another_version_is_not_taken_for_this_ones(sales: SalesHome) -> None:
+    sales.drop(HEADER + row(1))
+    first = sales.ingest().commit
+    sales.drop(HEADER + row(1) + row(2))
+    second = sales.ingest().commit
+    refs = [write_report(sales.workspace, sales.contract, commit) for commit in (first, second)]
+    Path(refs[1].place).write_bytes(Path(refs[0].place).read_bytes())
+    with pytest.raises(DigestMismatchError) as raised:
+        write_report(sales.workspace, sales.contract, second)
+    assert raised.value.evidence["subject"] == refs[1].key
+    assert (raised.value.evidence["expected"], raised.value.evidence["observed"]) == (second.digest, first.digest)
+
+
+def test_a_large_partition_is_profiled_by_segment_to_the_same_exact_figures(
+    sales: SalesHome, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lines = [row(n, shop="north" if n % 3 else "south", amount=f"{n % 7}.25") for n in range(1, 300)]
+    for number in range(40):  # enough for a cut between segments
+        some = lines[7 * number : 7 * number + 7]
+        sales.drop(HEADER + "".join(some) + (row(1) if number == 30 else ""), f"{DAY}-{number:02d}.csv")
+    commit = sales.ingest().commit
+    assert len(commit.candidate.segments) > 1
+    assert commit.candidate.overlay is not None
+    whole = reported(sales, commit)
+    shutil.rmtree(sales.workspace.store.path("tables/sales/reports"))
+    monkeypatch.setattr(partition_report, "LOADED_BYTES", 0)
+    merged = reported(sales, commit)
+    kept = sorted(path.name for path in sales.workspace.store.path("tables/sales/profiles").iterdir())
+    assert len(kept) == len(commit.candidate.segments)
+    assert [c.nulls for c in merged.profile.columns] == [c.nulls for c in whole.profile.columns]
+    assert [c.minimum for c in merged.profile.columns] == [c.minimum for c in whole.profile.columns]
+    assert [c.maximum for c in merged.profile.columns] == [c.maximum for c in whole.profile.columns]
+    # few values: everything is exact; many: estimated, and said
+    for at in (1, 2, 4):
+        assert merged.profile.columns[at] == whole.profile.columns[at]
+    assert {e.figure for e in merged.profile.columns[0].estimates} >= {"distinct", "quantiles"}
+    assert not whole.profile.columns[0].estimates
 
 
 def test_reports_of_many_come_in_the_order_asked_for(sales: SalesHome) -> None:
@@ -206,8 +253,8 @@ def test_reports_of_many_come_in_the_order_asked_for(sales: SalesHome) -> None:
         commits.append(sales.ingest(day).commit)
     write_report(sales.workspace, sales.contract, commits[1])
     refs = list(write_reports(sales.workspace, sales.contract, [commits[2], commits[1], commits[0]]))
-    assert [r.json_key.split("/")[3] for r in refs] == ["2024-03-03", "2024-03-02", "2024-03-01"]
-    assert all(Path(r.html_place).is_file() and Path(r.json_place).is_file() for r in refs)
+    assert [r.key.split("/")[3] for r in refs] == ["2024-03-03", "2024-03-02", "2024-03-01"]
+    assert all(Path(r.place).is_file() for r in refs)
 
 
 def test_a_report_lies_beside_its_commit_under_its_name(sales: SalesHome) -> None:
@@ -215,11 +262,8 @@ def test_a_report_lies_beside_its_commit_under_its_name(sales: SalesHome) -> Non
     commit = sales.ingest().commit
     ref = write_report(sales.workspace, sales.contract, commit)
     folder = f"tables/sales/reports/{DAY}/1-{commit.digest[7:19]}"
-    assert (report_prefix(commit), ref.json_key, ref.html_key) == (
-        folder,
-        f"{folder}/report.json",
-        f"{folder}/report.html",
-    )
+    assert (report_prefix(commit), ref.key) == (folder, f"{folder}/report.json")
+    assert ref.page == f"http://127.0.0.1:3070/sales/{DAY}/1/"
 
 
 def test_what_the_contract_says_now_about_columns_is_shown_but_no_budget_of_another_contract(sales: SalesHome) -> None:
@@ -261,7 +305,7 @@ def test_a_stored_report_that_is_none_any_more_is_said(sales: SalesHome, content
     sales.drop(HEADER + row(1))
     commit = sales.ingest().commit
     ref = write_report(sales.workspace, sales.contract, commit)
-    Path(ref.json_place).write_bytes(content)
+    Path(ref.place).write_bytes(content)
     with pytest.raises(StoreError, match=r"is not a report any more\. Remove its folder") as raised:
         write_report(sales.workspace, sales.contract, commit)
-    assert raised.value.evidence["key"] == ref.json_key
+    assert raised.value.evidence["key"] == ref.key

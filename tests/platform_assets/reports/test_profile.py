@@ -13,10 +13,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from contracts.canonical import canonical_bytes
+from contracts.column_scales import BINS
 from contracts.duckdb_syntax import quoted
 from contracts.report_document import QUANTILES, ColumnProfile, Profile
 from platform_assets.reports import profile as module
-from platform_assets.reports.profile import BINS, profile_table
+from platform_assets.reports.profile import profile_table
 from resources.duckdb_session import open_session
 
 
@@ -245,17 +246,29 @@ def test_estimating_agrees_with_counting(
     for same in ("nulls", "minimum", "maximum", "quantiles", "histogram"):
         assert getattr(estimated, same) == getattr(counted, same), same
     assert estimated.top_values == ()
+    assert [(e.figure, e.method, e.error) for e in estimated.estimates] == [("distinct", "hyperloglog", 0.0325)]
+    assert counted.estimates == ()
+    assert estimated.summary is not None
+    assert counted.summary is not None
+    for same in ("unit", "ladder", "finite", "registers", "hashing"):
+        assert getattr(estimated.summary, same) == getattr(counted.summary, same), same
 
 
 @pytest.mark.usefixtures("few")
 def test_a_sample_says_which_and_how_much(session: duckdb.DuckDBPyConnection, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "SORTED_ROWS", 30)
-    session.execute("CREATE TEMP TABLE sample_rows AS SELECT i AS _hg_record, i AS x FROM range(1, 101) r(i)")
-    found = profile_table(session, "sample_rows", {"x": "BIGINT"}, {}).columns[0]
+    rows = "SELECT 'd' AS _hg_source, i AS _hg_record, i AS x FROM range(1, 101) r(i)"
+    session.execute(f"CREATE TEMP TABLE sample_rows AS {rows}")
+    sampled = [profile_table(session, "sample_rows", {"x": "BIGINT"}, {}, seed).columns[0] for seed in (7, 7, 8)]
+    found = sampled[0]
     assert found.quantile_sample is not None
-    assert (found.quantile_sample.method, found.quantile_sample.every_record) == ("every-nth-record", 4)
+    assert (found.quantile_sample.method, found.quantile_sample.every_record) == ("record-hash", 4)
     assert found.quantile_sample.fraction == pytest.approx(0.25)
-    assert [q.value for q in found.quantiles] == ["8", "28", "52", "76", "96"]
+    assert found.quantile_sample.seed == 7
+    assert [(e.figure, e.method) for e in found.estimates] == [("distinct", "hyperloglog"), ("quantiles", "sampled")]
+    assert sampled[1] == found
+    assert sampled[2].quantiles != found.quantiles
+    assert all(1 <= int(q.value) <= 100 for q in found.quantiles)
 
 
 def test_the_number_of_threads_does_not_show(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -18,7 +18,9 @@ from contracts.gates import Finding
 from contracts.report_document import Report, Sample
 from contracts.table_contract import Column
 from platform_assets.reports.partition_report import write_report
-from platform_assets.reports.report_page import render_markdown, render_page, visible
+from platform_assets.reports.preview import render_markdown
+from platform_assets.reports.report_page import render_page
+from platform_assets.reports.wording import visible
 from tests.sales import DAY, HEADER, SALES, SalesHome, row
 
 HOSTILE = {
@@ -79,11 +81,28 @@ ELEMENTS = {
         "li",
         "details",
     ),
-    *("summary", "figure", "figcaption", "svg", "rect", "code", "bdi", "strong", "time", "br", "i", "small"),
+    *(
+        "summary",
+        "figure",
+        "figcaption",
+        "svg",
+        "g",
+        "path",
+        "text",
+        "code",
+        "bdi",
+        "strong",
+        "time",
+        "br",
+        "i",
+        "small",
+    ),
+    *("h4", "a", "abbr", "nav", "image", "defs", "use"),
 }
 ATTRIBUTES = {
     *("lang", "charset", "http-equiv", "content", "name", "class", "style", "id", "title", "scope", "role", "datetime"),
     *("aria-label", "aria-labelledby", "data-label", "x", "y", "width", "height", "viewbox", "preserveaspectratio"),
+    *("d", "transform", "tabindex", "href", "rel"),
 }
 
 
@@ -128,7 +147,7 @@ def hostile_report(sales: SalesHome, value: str) -> tuple[Commit, Report, str, s
     name = value.replace("/", "_").replace("\x00", "_")
     sales.drop(header + "".join(lines), f"{DAY} {name}.csv")
     commit = sales.ingest().commit
-    stored = Report.from_bytes(Path(write_report(sales.workspace, contract, commit).json_place).read_bytes())
+    stored = Report.from_bytes(Path(write_report(sales.workspace, contract, commit).place).read_bytes())
     finding = Finding(subject=value, expected=value, observed=value, fix=value)
     gates = (
         stored.gates[0].model_copy(update={"warnings": (finding,), "observed": value, "expected": value}),
@@ -219,7 +238,7 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> Report:
         + row(1)
     )
     commit = sales.ingest().commit
-    return Report.from_bytes(Path(write_report(sales.workspace, sales.contract, commit).json_place).read_bytes())
+    return Report.from_bytes(Path(write_report(sales.workspace, sales.contract, commit).place).read_bytes())
 
 
 def test_the_page_forbids_and_needs_nothing_from_elsewhere(report: Report) -> None:
@@ -290,7 +309,7 @@ def test_what_is_approximate_or_sampled_says_so_on_the_page(report: Report) -> N
     profile = report.profile.model_copy(update={"columns": (estimated,)})
     text = Page(render_page(report.model_copy(update={"profile": profile}))).text
     assert "about 123,456 (estimated)" in text
-    assert "every 4. record (25 %)" in text
+    assert "a sample: every 4. record (25 %), no seed" in text
 
 
 def test_the_preview_is_short(report: Report) -> None:

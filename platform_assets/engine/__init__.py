@@ -1,0 +1,1 @@
+"""Engine runs: the authority that decides when a run is READY, and its assets."""

@@ -1,0 +1,1 @@
+"""How the run authority keeps and reaches things: run roots, truth documents, leases, engine processes, the bus."""

@@ -292,7 +292,7 @@ def _query_of(sql: str, fix: str, prefix: str = "") -> Tree:
         _check_statements([statement.type.name for statement in cursor.extract_statements(prefix + sql)], fix)
     except duckdb.Error as error:
         raise UnsafeSqlError(problem=f"the SQL does not parse: {_first_line(error)}", fix=fix) from None
-    except RecursionError:
+    except ValueError:
         raise UnsafeSqlError(problem="the SQL is nested too deeply", fix=fix) from None
     finally:
         cursor.close()

@@ -351,5 +351,5 @@ def _staging(workspace: Workspace, run_id: str) -> Iterator[Path]:
 def _told_by_duckdb(error: duckdb.IOException) -> OSError:
     """The operating system's error, of which DuckDB passes on the words alone."""
     said = str(error)
-    code = next((code for code in errno.errorcode if said.endswith(os.strerror(code))), None)
+    code = next((code for code in errno.errorcode if os.strerror(code) in said), None)
     return OSError(said) if code is None else OSError(code, os.strerror(code))

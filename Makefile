@@ -6,6 +6,7 @@ PYTHON ?= $(firstword $(foreach name,python3 python3.13 python3.12 python3.11,$(
 export HASHGATE_HOME ?= $(CURDIR)/.hashgate
 export HASHGATE_DROPS ?= $(HASHGATE_HOME)/drops
 export HASHGATE_CONTRACTS ?= $(CURDIR)/contracts/odcs
+export HASHGATE_ENGINES ?= $(CURDIR)/contracts/engine
 export DAGSTER_HOME ?= $(HASHGATE_HOME)/dagster
 export DAGSTER_DISABLE_TELEMETRY := yes
 PORT ?= 3000
@@ -80,7 +81,7 @@ test -n "$${asked:-}" || { tail -n 20 servers.log >&2; echo "Dagster ended by it
 endef
 
 # The demo has an engine, too, and a table over its output.
-demo: export HASHGATE_ENGINES ?= $(CURDIR)/examples/engine
+demo: export HASHGATE_ENGINES := $(HASHGATE_ENGINES):$(CURDIR)/examples/engine
 demo: export HASHGATE_CONTRACTS := $(HASHGATE_CONTRACTS):$(CURDIR)/examples/engine
 demo: $(VENV)/.editable ## 365 days of flights and an engine's run through Dagster on 127.0.0.1:3000 (HEADLESS=1: no servers; PORT=, DAYS=)
 	@$(BIN)/python -m examples.flights.make_drops --days $(DAYS) --out "$(HASHGATE_DROPS)"

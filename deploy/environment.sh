@@ -5,6 +5,8 @@
 export HASHGATE_HOME=/srv/hashgate/home # staging, this host's own
 export HASHGATE_DROPS=/srv/hashgate/drops
 export HASHGATE_CONTRACTS=/srv/hashgate/contracts
+export HASHGATE_ENGINES=/srv/hashgate/engines # where engines are described, if there are any
+# export HASHGATE_BUS=kinesis://hashgate # otherwise every host has a bus folder of its own
 export HASHGATE_STORE=s3://hashgate-store/production
 export HASHGATE_DATABASE='postgresql://hashgate:PASSWORD@db.example.org:5432/hashgate'
 export HASHGATE_WEBSERVER=127.0.0.1:3000

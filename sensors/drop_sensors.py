@@ -15,7 +15,6 @@ from pathlib import Path
 
 import dagster as dg
 
-from contracts.canonical import canonical_bytes, parse_json
 from contracts.errors import ContractError, HashgateError
 from contracts.odcs_reader import parse_contract
 from contracts.partitions import keys_between
@@ -32,6 +31,7 @@ from resources.file_catalogue import KnownFile, ScanReport
 from resources.parser_identity import parser_identity
 from resources.workspace import Workspace
 from sensors.active_runs import RANGE_END_TAG, RANGE_START_TAG, partitions_in_work
+from sensors.cursors import SensorCursor
 
 SECONDS_BETWEEN_TICKS = 10
 PARTITIONS_A_RUN = 50
@@ -50,7 +50,7 @@ class Asked(Frozen):
     run_key: str
 
 
-class DropCursor(Frozen):
+class DropCursor(SensorCursor):
     """What a table's sensor remembers from tick to tick."""
 
     under: str = ""
@@ -60,18 +60,6 @@ class DropCursor(Frozen):
     open: tuple[str, ...] = ()
     """Partitions that were not done when it looked last."""
     asked: Mapping[str, Asked] = {}
-
-    @classmethod
-    def parse(cls, text: str | None) -> "DropCursor":
-        """Read a cursor; one of another make counts as none, which costs one look at everything."""
-        try:
-            return cls.model_validate(parse_json(text)) if text else cls()
-        except ValueError:
-            return cls()
-
-    def text(self) -> str:
-        """The cursor as Dagster keeps it."""
-        return canonical_bytes(self.model_dump(mode="json")).decode()
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,14 +14,14 @@ from pathlib import Path
 import dagster as dg
 
 from contracts.authority.requests import parse_request
-from contracts.canonical import canonical_bytes, parse_json
 from contracts.errors import HashgateError
-from contracts.refs import Frozen, digest_bytes
+from contracts.refs import digest_bytes
 from platform_assets.engine.submitting import submit
 from platform_assets.ingest.asset_events import visible
 from resources.dagster_resources import WorkspaceResource
 from resources.drop_folder import is_being_written
 from resources.workspace import Workspace
+from sensors.cursors import SensorCursor
 
 SECONDS_BETWEEN_TICKS = 10
 SUFFIXES = (".yaml", ".yml", ".json")
@@ -30,22 +30,10 @@ MAXIMUM_BYTES = 1 << 20
 _PROBLEMS_NAMED = 5
 
 
-class RequestsCursor(Frozen):
+class RequestsCursor(SensorCursor):
     """The files that were submitted, by name, with the digest of what was in them."""
 
     submitted: Mapping[str, str] = {}
-
-    @classmethod
-    def parse(cls, text: str | None) -> "RequestsCursor":
-        """Read a cursor; one of another make counts as none: submitting again changes nothing."""
-        try:
-            return cls.model_validate(parse_json(text)) if text else cls()
-        except ValueError:
-            return cls()
-
-    def text(self) -> str:
-        """The cursor as Dagster keeps it."""
-        return canonical_bytes(self.model_dump(mode="json")).decode()
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,9 +16,7 @@ from dagster._core.definitions.unresolved_asset_job_definition import (
 )
 
 from contracts.authority.status import RunState, RunStatus
-from contracts.canonical import canonical_bytes, parse_json
 from contracts.errors import HashgateError, StoreError
-from contracts.refs import Frozen
 from platform_assets.engine.engine_specs import ENGINE_RUN_TAG, job_name
 from platform_assets.engine.run_partitions import run_partitions
 from platform_assets.engine.submitting import admitted_request
@@ -27,6 +25,7 @@ from resources.authority.run_documents import RunDocuments, known_runs
 from resources.dagster_resources import WorkspaceResource
 from resources.workspace import Workspace
 from sensors.active_runs import PARTITION_TAG, UNFINISHED
+from sensors.cursors import SensorCursor
 
 SECONDS_BETWEEN_TICKS = 10
 LOOK_AGAIN_AFTER_S = 30
@@ -37,22 +36,10 @@ ATTEMPTS = 3
 RUNS_A_TICK = 10
 
 
-class RunsCursor(Frozen):
+class RunsCursor(SensorCursor):
     """The runs that had ended, which nobody needs to look at again."""
 
     ended: tuple[str, ...] = ()
-
-    @classmethod
-    def parse(cls, text: str | None) -> "RunsCursor":
-        """Read a cursor; one of another make counts as none, which costs one look at everything."""
-        try:
-            return cls.model_validate(parse_json(text)) if text else cls()
-        except ValueError:
-            return cls()
-
-    def text(self) -> str:
-        """The cursor as Dagster keeps it."""
-        return canonical_bytes(self.model_dump(mode="json")).decode()
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,12 +15,10 @@ from dataclasses import dataclass, field
 
 import dagster as dg
 
-from contracts.canonical import canonical_bytes, parse_json
 from contracts.commits import Commit, EmptyLink
 from contracts.errors import CommitError, HashgateError
 from contracts.gates import counted
 from contracts.produced import UNPARTITIONED, produced_asset
-from contracts.refs import Frozen
 from contracts.table_contract import TableContract
 from platform_assets.evidence.corruptions import Concern, Corruption
 from platform_assets.evidence.dagster_memory import told_versions_of
@@ -39,6 +37,7 @@ from resources.dagster_resources import WorkspaceResource
 from resources.gated_io_manager import version_metadata
 from resources.workspace import Workspace
 from sensors.active_runs import UNFINISHED, partitions_in_work
+from sensors.cursors import SensorCursor
 from sensors.start_up import PROCESS, Place, StartUpLook, is_readable, look_from
 
 SECONDS_BETWEEN_TICKS = 60
@@ -49,7 +48,7 @@ _TOLD_TOGETHER = 16
 _SAID = 3
 
 
-class ReconcileCursor(Frozen):
+class ReconcileCursor(SensorCursor):
     """What the sensor remembers from tick to tick."""
 
     broken: tuple[Place, ...] = ()
@@ -59,18 +58,6 @@ class ReconcileCursor(Frozen):
     reached: Place | None = None
     """How far that look has come."""
     done: bool = False
-
-    @classmethod
-    def parse(cls, text: str | None) -> "ReconcileCursor":
-        """Read a cursor; one of another make counts as none: what is red is turned red once more."""
-        try:
-            return cls.model_validate(parse_json(text)) if text else cls()
-        except ValueError:
-            return cls()
-
-    def text(self) -> str:
-        """The cursor as Dagster keeps it."""
-        return canonical_bytes(self.model_dump(mode="json")).decode()
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,7 @@ pytest.register_assert_rewrite("tests.servers", "tests.profile")
 
 from tests.profile import GROWN, set_profile  # noqa: E402
 
-pytest_plugins = ["tests.servers.postgres", "tests.servers.s3", "tests.profile", "tests.faults.summary"]
+pytest_plugins = ["tests.servers.postgres", "tests.servers.s3", "tests.profile", "tests.faults.summary", "tests.claims"]
 
 # In CI the examples are the same every time, so that a red run can be repeated; at a desk they are new every time.
 settings.register_profile(

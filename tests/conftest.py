@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import atexit
 import os
+import signal
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -27,6 +28,12 @@ settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci" if os.environ.ge
 
 
 @atexit.register
+def pytest_configure() -> None:
+    """Let Ctrl-C be heard: a shell's background job ignores it, and so would every process that tests start."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
 def _let_pytest_have_the_last_word() -> None:
     """Silence DuckDB's binding at the exit: it lists types that Hypothesis keeps alive, after pytest's closing line.
 

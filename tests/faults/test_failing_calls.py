@@ -13,10 +13,10 @@ from tests.faults.summary import PROPERTY
 from tests.faults.troubles import Trouble
 
 SOME = {
-    Trouble.BROKEN: 5,
-    Trouble.FULL_ONCE: 2,
-    Trouble.FULL: 2,
-    Trouble.FORBIDDEN: 3,
+    Trouble.BROKEN: 3,
+    Trouble.FULL_ONCE: 1,
+    Trouble.FULL: 1,
+    Trouble.FORBIDDEN: 2,
     Trouble.SHORT: 1,
     Trouble.UNSYNCED: 1,
     Trouble.ANSWER_LOST: 1,

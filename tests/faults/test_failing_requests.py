@@ -13,9 +13,9 @@ from tests.faults.request_troubles import RequestTrouble
 from tests.faults.scenarios import SCENARIOS, Scenario
 from tests.faults.summary import EVERY, PROPERTY
 
-SOME = dict.fromkeys(RequestTrouble, 1) | {RequestTrouble.KILLED_BEFORE: 2, RequestTrouble.KILLED_AFTER: 2}
+SOME = dict.fromkeys(RequestTrouble, 1)
 AT_COMMITS = {RequestTrouble.KILLED_AFTER, RequestTrouble.ANSWER_LOST}
-EVERYWHERE = {*AT_COMMITS, RequestTrouble.KILLED_BEFORE, RequestTrouble.GONE}
+EVERYWHERE = AT_COMMITS
 """The others meet one scenario, unless HASHGATE_EVERY_FAULT is set: what a request becomes is the store's matter."""
 
 CASES = {

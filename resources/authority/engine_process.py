@@ -129,7 +129,7 @@ def _wait(process: subprocess.Popen[bytes], until: float, attend: Callable[[], N
 
 def _end_all(process: subprocess.Popen[bytes], mark: str) -> None:
     """Ask everything that belongs to the engine to end, and end what does not."""
-    if process.poll() is not None and not any(_belonging(process.pid, mark)):
+    if process.poll() is not None and not _is_any_left(process.pid, mark):
         return
     until = time.monotonic() + GRACE_S
     _signal(process, mark, signal.SIGTERM)
@@ -137,6 +137,14 @@ def _end_all(process: subprocess.Popen[bytes], mark: str) -> None:
         time.sleep(_POLL_S)
     _signal(process, mark, signal.SIGKILL)
     process.wait()
+
+
+def _is_any_left(group: int, mark: str) -> bool:
+    """Look twice: a process that is just becoming another program shows no environment for a moment."""
+    if any(_belonging(group, mark)):
+        return True
+    time.sleep(_POLL_S)
+    return any(_belonging(group, mark))
 
 
 def _signal(process: subprocess.Popen[bytes], mark: str, sent: signal.Signals) -> None:
